@@ -1,0 +1,1 @@
+//! redknot: an embedded, transactional key-value and vector database in one file.
