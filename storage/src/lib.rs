@@ -2,5 +2,7 @@
 //! This crate knows bytes, not vectors.
 
 mod disk;
+#[cfg(feature = "test-disk")]
+pub mod test_disk;
 
 pub use disk::{Disk, FileDisk};
