@@ -22,6 +22,7 @@
 //! ```
 
 mod fault;
+mod platter;
 mod state;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a failed call fails the test")]

@@ -83,6 +83,12 @@ fn a_lost_length_change_loses_the_bytes_beyond_it() {
     // The write too finds the file too short, and may bring the length along.
     assert_eq!(outcomes(&w, Loss::Length), ["a--", "a0x"]);
 
+    let disk = TestDisk::unmapped(vec![b'a'; 512]);
+    disk.write(512, &[b'x'; 512]).unwrap();
+    disk.set_len(1536).unwrap();
+    let all = outcomes(&disk.window(), Loss::Length);
+    assert_eq!(all, ["a--", "ax-", "ax0"], "a later length brings in the bytes that an earlier one lost");
+
     let disk = TestDisk::unmapped(vec![b'a'; 1536]);
     disk.set_len(512).unwrap();
     assert_eq!(outcomes(&disk.window(), Loss::Length), ["a--", "aaa"], "a lost cut keeps the bytes");

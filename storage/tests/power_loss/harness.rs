@@ -3,9 +3,9 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
 use redknot_storage::test_disk::{Capture, Image, Loss, TestDisk, Window};
@@ -17,6 +17,8 @@ const STEPS: usize = 40;
 const THREADS: usize = 2;
 /// Twice each way of losing.
 const IMAGES_PER_WINDOW: u64 = 2 * Loss::ALL.len() as u64;
+/// Failing images of one run that are kept as files.
+const KEPT: usize = 3;
 
 /// What is done with each image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,16 @@ pub(crate) struct Report {
     pub(crate) crashed_in_recovery: AtomicU64,
     pub(crate) largest_bytes: AtomicU64,
     pub(crate) failures: Mutex<Vec<String>>,
+}
+
+impl Report {
+    fn fail(&self, image: &Image, mut failure: String) {
+        let mut failures = self.failures.lock().unwrap();
+        if failures.len() < KEPT {
+            failure += &save(image);
+        }
+        failures.push(failure);
+    }
 }
 
 impl fmt::Display for Report {
@@ -67,11 +79,13 @@ pub(crate) fn run(first_seed: u64, images: u64, trial: Trial, honest_disk: bool)
     while report.images.load(Relaxed) < images {
         let script = Script::new(seed, STEPS);
         let (windows, arriving) = sync_channel(THREADS);
-        let arriving = Mutex::new(arriving);
+        let arriving = Arc::new(Mutex::new(arriving));
         std::thread::scope(|scope| {
             for _ in 0..THREADS {
-                scope.spawn(|| try_windows(&arriving, &script, trial, images, &report));
+                let (arriving, script, report) = (Arc::clone(&arriving), &script, &report);
+                scope.spawn(move || try_windows(&arriving, script, trial, images, report));
             }
+            drop(arriving);
             play(&script, honest_disk, windows).unwrap_or_else(|error| panic!("script {seed}: {error}"));
         });
         seed += 1;
@@ -82,7 +96,7 @@ pub(crate) fn run(first_seed: u64, images: u64, trial: Trial, honest_disk: bool)
 /// Plays the script; windows carry the number of acknowledged commits + 1, or 0 before the store was created.
 fn play(script: &Script, honest_disk: bool, windows: SyncSender<Window>) -> Result<()> {
     let disk = TestDisk::unmapped(Vec::new());
-    // Where all images are done the threads are gone, and the rest of the windows go nowhere.
+    // Where the threads have panicked nobody listens; the scope reports that.
     disk.capture(Capture::Syncs { every: 1 }, move |window| drop(windows.send(window)));
     let mut store = Store::open(&disk, script.cache_bytes)?;
     disk.mark(1);
@@ -128,12 +142,7 @@ fn try_windows(
             report.images.fetch_add(1, Relaxed);
             report.largest_bytes.fetch_max(image.bytes.len() as u64, Relaxed);
             if let Err(failure) = try_image(&image, window.mark(), script, trial, report) {
-                let saved = save(&image);
-                report
-                    .failures
-                    .lock()
-                    .unwrap()
-                    .push(format!("{image}, mark {}: {failure}{saved}", window.mark()));
+                report.fail(&image, format!("{image}, mark {}: {failure}", window.mark()));
             }
         }
     }
