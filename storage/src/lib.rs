@@ -44,6 +44,8 @@ mod options;
 mod snapshot;
 mod storage;
 mod tables;
+#[cfg(feature = "test-disk")]
+pub mod test_disk;
 mod verify;
 mod write;
 
