@@ -5,5 +5,6 @@ mod distance;
 mod element;
 mod metric;
 
-pub use element::Element;
-pub use metric::Metric;
+pub use distance::{Isa, Kernel, UnsupportedPair};
+pub use element::{Element, MAX_DIM, row_bytes};
+pub use metric::{Metric, UnknownName};
