@@ -64,6 +64,16 @@ pub enum Error {
         /// What is allowed.
         expected: &'static str,
     },
+    /// As many of one thing as of another are needed.
+    #[error("expected {expected} {what}, one for each key, got {got}")]
+    WrongCount {
+        /// What was counted.
+        what: &'static str,
+        /// How many were expected.
+        expected: usize,
+        /// How many there are.
+        got: usize,
+    },
     /// A key that names no row, where one is needed.
     #[error("there is no row with key {key} in collection {name:?}; insert it first, or check the key")]
     UnknownKey {

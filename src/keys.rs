@@ -24,10 +24,10 @@ pub(crate) struct KeyMaps {
     pub(crate) in_tree: u64,
 }
 
-type Tree<'a> = TableDefinition<'a, &'static [u8], u32>;
+pub(crate) type Tree<'a> = TableDefinition<'a, &'static [u8], u32>;
 
 /// Name of the tree of collection `name`.
-fn tree_name(name: &str) -> String {
+pub(crate) fn tree_name(name: &str) -> String {
     format!("{}keys.{name}", redknot_storage::RESERVED_PREFIX)
 }
 
@@ -135,6 +135,31 @@ impl KeyMaps {
             _ => {
                 txn.open_table(Tree::new(&tree_name(name)))?.insert(key, node).map_err(Error::redb)?;
                 self.in_tree += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets `key`, which names a node already, name `node` instead.
+    pub(crate) fn rename(
+        &mut self,
+        txn: &mut WriteTxn,
+        name: &str,
+        key: &[u8],
+        number: Option<u64>,
+        node: u32,
+    ) -> Result<()> {
+        let old = self.node(txn, name, key, number)?;
+        if let Some(old) = old {
+            self.set_key_of_node(txn, old, &[])?;
+        }
+        self.set_key_of_node(txn, node, key)?;
+        match number {
+            Some(number) if number < u64::from(txn.array(self.dense)?.rows) => {
+                txn.set_row(self.dense, number as u32, &node.to_le_bytes())?;
+            }
+            _ => {
+                txn.open_table(Tree::new(&tree_name(name)))?.insert(key, node).map_err(Error::redb)?;
             }
         }
         Ok(())
