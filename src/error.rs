@@ -82,6 +82,12 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// Threads could not be started.
+    #[error("threads could not be started: {source}")]
+    Threads {
+        /// What the system said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The caller asked for an end. What was committed before stays.
     #[error("cancelled; what was committed before is kept")]
     Cancelled,

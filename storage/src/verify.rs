@@ -110,11 +110,21 @@ fn check_value(info: &ArrayInfo, number: u32, value: &[u8]) -> Result<()> {
 /// Bytes that the blocks of an array take in the file, page overhead included.
 pub fn array_bytes(snapshot: &Snapshot, id: ArrayId) -> Result<u64> {
     let info = snapshot.array(id)?;
-    let Some(table) = snapshot.blocks_table() else { return Ok(0) };
-    let mut bytes = 0;
-    for pair in table.range((id.0, 0)..=(id.0, u32::MAX))? {
-        bytes += (pair?.1.value().len() + block::LEAF_OVERHEAD) as u64;
+    let blocks = info.spec.blocks(info.rows) as u32;
+    if info.spec.kind() == Kind::Rows {
+        return Ok(u64::from(blocks) * info.spec.page().bytes() as u64);
     }
-    debug_assert!(bytes as usize >= info.spec.blocks(info.rows) * info.spec.page().bytes());
+    let mut bytes = 0;
+    for number in 0..blocks {
+        let value_bytes = match snapshot.value_in_place(id, number)? {
+            Some(value) => value.map(<[u8]>::len),
+            None => match snapshot.blocks_table() {
+                Some(table) => table.get((id.0, number))?.map(|guard| guard.value().len()),
+                None => None,
+            },
+        };
+        let value_bytes = value_bytes.ok_or(Error::MissingBlock { array: id, block: number })?;
+        bytes += (value_bytes + block::LEAF_OVERHEAD) as u64;
+    }
     Ok(bytes)
 }
