@@ -1,0 +1,47 @@
+//! Which candidates become links.
+
+use crate::{
+    Error, Neighbor, VectorRows,
+    search::{Adjacency, Query, Searcher},
+};
+
+/// Chooses up to `limit` of the candidates of `target`, sorted from near to far, so that they lie in different directions:
+/// a candidate that is nearer to a chosen one than to the target is left out, as it can be reached through that one
+/// (Malkov & Yashunin 2016, algorithm 4; the same rule as hnswlib's `getNeighborsByHeuristic2`).
+///
+/// One rule is added. Copies of the target itself are all at distance 0 and never shadow each other; they may take half
+/// of the links at most, or a group of copies would link to nothing but itself.
+pub(super) fn diverse<G: Adjacency, R: VectorRows + ?Sized>(
+    searcher: &Searcher<'_, G, R>,
+    target: u32,
+    candidates: &[Neighbor],
+    limit: usize,
+    chosen: &mut Vec<Neighbor>,
+    chosen_ids: &mut Vec<u32>,
+) -> Result<(), Error> {
+    chosen.clear();
+    chosen_ids.clear();
+    if candidates.len() <= limit {
+        chosen.extend_from_slice(candidates);
+        return Ok(());
+    }
+    let target_row = searcher.rows.row(target)?;
+    let mut copies = 0;
+    for &candidate in candidates {
+        if chosen.len() == limit {
+            break;
+        }
+        let row = searcher.rows.row(candidate.id)?;
+        if row == target_row {
+            copies += 1;
+            if copies > limit / 2 {
+                continue;
+            }
+        }
+        if !searcher.any_nearer(Query::new(searcher.kernel, row), chosen_ids, candidate.distance)? {
+            chosen.push(candidate);
+            chosen_ids.push(candidate.id);
+        }
+    }
+    Ok(())
+}
