@@ -67,4 +67,24 @@ pub enum Error {
         /// What the source reported.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A query whose bytes are not those of a row.
+    #[error("the query has {got} bytes, rows have {expected}: encode it as the rows are")]
+    RowLength {
+        /// Bytes of a row.
+        expected: usize,
+        /// Bytes of the query.
+        got: usize,
+    },
+    /// The stored index contradicts itself.
+    #[error("the index is damaged: {what}; run `verify`, and restore a backup if it confirms this")]
+    Damaged {
+        /// What does not fit.
+        what: String,
+    },
+    /// A metric that cannot be computed over an element type.
+    #[error(transparent)]
+    UnsupportedPair(#[from] crate::UnsupportedPair),
+    /// The file below.
+    #[error(transparent)]
+    Storage(#[from] redknot_storage::Error),
 }
