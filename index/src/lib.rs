@@ -24,5 +24,5 @@ pub use record::{IndexConfig, IndexRecord};
 pub use reorder::Permutation;
 pub use rows::VectorRows;
 pub use search::{Neighbor, Scratch};
-pub use stored::{Found, Reader, SearchParams};
+pub use stored::{Found, Reader, SearchParams, Writer};
 pub use vector::{VectorError, VectorRef, decode, encode};

@@ -2,6 +2,7 @@
 
 mod reader;
 mod scan;
+mod writer;
 
 use redknot_storage::{Csr, Rows};
 
@@ -9,6 +10,7 @@ use crate::record::{LEVELS_PER_ROW, NO_NODE};
 use crate::search::Adjacency;
 use crate::{Error, VectorRows};
 pub use reader::{Found, Reader, SearchParams};
+pub use writer::Writer;
 
 /// Level code of a node that is in use and not in the graph.
 pub(crate) const UNLINKED: u8 = 254;

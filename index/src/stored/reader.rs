@@ -84,6 +84,13 @@ impl<'v> Reader<'v> {
             let mut found = self.search_graph(query, ef, params.k, scratch)?;
             let scan = Scan::new(self, query);
             found.distances += scan.nodes(self.record.unlinked.iter(), params.k, &mut found.neighbors)?;
+            if found.neighbors.len() < params.k.min(self.record.live as usize) {
+                // A graph that does not lead to that many rows: rather look at all than leave some out.
+                let (distances, hops) = (found.distances, found.hops);
+                found = self.search_exact(query, params.k, None)?;
+                found.distances += distances;
+                found.hops = hops;
+            }
             Ok(found)
         })
     }
