@@ -91,8 +91,11 @@ fn layer_of(id: u32, row: &[u8], layer: u8) -> Result<&[u8], Error> {
     Err(damaged())
 }
 
-/// The level code of a node.
+/// The level code of a node. Imports leave the array short.
 pub(crate) fn level_of(levels: Rows<'_>, id: u32) -> Result<u8, Error> {
+    if id / LEVELS_PER_ROW >= levels.len() {
+        return Ok(UNLINKED);
+    }
     Ok(levels.get(id / LEVELS_PER_ROW)?[(id % LEVELS_PER_ROW) as usize])
 }
 

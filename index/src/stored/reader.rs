@@ -60,11 +60,9 @@ impl<'v> Reader<'v> {
         if reader.vectors.row_bytes() != record.config.row_bytes() {
             return Err(Error::Damaged { what: "the array of vectors has rows of another length".into() });
         }
-        if [reader.vectors.len(), reader.links.base.len(), reader.links.upper.len()]
-            .iter()
-            .any(|rows| *rows != record.nodes)
-        {
-            return Err(Error::Damaged { what: "the arrays of the index have different lengths".into() });
+        let graph = [reader.links.base.len(), reader.links.upper.len()];
+        if reader.vectors.len() != record.nodes || graph.iter().any(|rows| *rows > record.nodes) {
+            return Err(Error::Damaged { what: "the arrays of the index have other lengths than its record".into() });
         }
         Ok(reader)
     }

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use redknot_storage::WriteTxn;
+use redknot_storage::{View, WriteTxn};
 
-use super::{FREE, UNLINKED};
+use super::UNLINKED;
 use crate::record::LEVELS_PER_ROW;
 use crate::search::MAX_ROWS;
 use crate::{Error, IndexRecord, Kernel};
@@ -35,7 +35,6 @@ impl<'t> Writer<'t> {
         let first = self.record.nodes;
         let end = self.room_for(rows.len() / row_bytes)?;
         self.txn.push_rows(self.record.arrays.vectors, rows)?;
-        self.extend_graph_arrays(first..end, UNLINKED)?;
         self.record.unlinked.insert_range(first..end);
         self.record.nodes = end;
         self.record.live += end - first;
@@ -51,28 +50,23 @@ impl<'t> Writer<'t> {
             .ok_or(Error::TooManyRows { got: self.record.nodes.saturating_add(more as u32), max: MAX_ROWS })
     }
 
-    /// Gives new nodes at the end empty rows of links, and a level code.
-    pub(crate) fn extend_graph_arrays(&mut self, nodes: Range<u32>, code: u8) -> Result<(), Error> {
-        self.txn.set_len(self.record.arrays.links, nodes.end)?;
-        self.txn.set_len(self.record.arrays.upper, nodes.end)?;
-        let levels = self.record.arrays.levels;
-        self.txn.set_len(levels, nodes.end.div_ceil(LEVELS_PER_ROW))?;
-        let mut node = nodes.start;
-        while node < nodes.end {
-            let place = node % LEVELS_PER_ROW;
-            let count = (LEVELS_PER_ROW - place).min(nodes.end - node);
-            let row = self.txn.row_mut(levels, node / LEVELS_PER_ROW)?;
-            row[place as usize..(place + count) as usize].fill(code);
-            // Codes behind the last node say "free", so that nothing takes them for nodes.
-            if node + count == nodes.end {
-                row[(place + count) as usize..].fill(FREE);
+    /// Makes the arrays of the graph reach all nodes below `end`. Imports leave them short: what they do not reach
+    /// is unlinked.
+    pub(crate) fn extend_graph(&mut self, end: u32) -> Result<(), Error> {
+        let arrays = self.record.arrays;
+        for array in [arrays.links, arrays.upper] {
+            if self.txn.array(array)?.rows < end {
+                self.txn.set_len(array, end)?;
             }
-            node += count;
+        }
+        let (have, need) = (self.txn.array(arrays.levels)?.rows, end.div_ceil(LEVELS_PER_ROW));
+        for _ in have..need {
+            self.txn.push_rows(arrays.levels, &[UNLINKED; LEVELS_PER_ROW as usize])?;
         }
         Ok(())
     }
 
-    /// Sets the level code of a node.
+    /// Sets the level code of a node, which the arrays of the graph reach.
     pub(crate) fn set_level(&mut self, node: u32, code: u8) -> Result<(), Error> {
         let row = self.txn.row_mut(self.record.arrays.levels, node / LEVELS_PER_ROW)?;
         row[(node % LEVELS_PER_ROW) as usize] = code;
