@@ -1,7 +1,7 @@
 //! Rows in memory: as many as one step of an import takes.
 
 use half::f16;
-use redknot_index::Element;
+use redknot_index::{Element, VectorRef};
 
 /// Consecutive rows of a file.
 #[derive(Debug, Default)]
@@ -65,6 +65,47 @@ impl Values {
             Self::F16(values) => values.len(),
             Self::I8(values) => values.len(),
             Self::U8(values) => values.len(),
+        }
+    }
+
+    /// All coordinates, as the library takes them.
+    pub(crate) fn as_vectors(&self) -> VectorRef<'_> {
+        match self {
+            Self::F32(values) => VectorRef::F32(values),
+            Self::F16(values) => VectorRef::F16(values),
+            Self::I8(values) => VectorRef::I8(values),
+            Self::U8(values) => VectorRef::U8(values),
+        }
+    }
+
+    /// Row `index` of rows of `dim` coordinates.
+    pub(crate) fn row(&self, index: usize, dim: usize) -> VectorRef<'_> {
+        let coordinates = index * dim..(index + 1) * dim;
+        match self {
+            Self::F32(values) => VectorRef::F32(&values[coordinates]),
+            Self::F16(values) => VectorRef::F16(&values[coordinates]),
+            Self::I8(values) => VectorRef::I8(&values[coordinates]),
+            Self::U8(values) => VectorRef::U8(&values[coordinates]),
+        }
+    }
+
+    /// Forgets the first `count` coordinates.
+    pub(crate) fn drop_front(&mut self, count: usize) {
+        match self {
+            Self::F32(values) => drop(values.drain(..count)),
+            Self::F16(values) => drop(values.drain(..count)),
+            Self::I8(values) => drop(values.drain(..count)),
+            Self::U8(values) => drop(values.drain(..count)),
+        }
+    }
+
+    /// Keeps the first `len` coordinates.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        match self {
+            Self::F32(values) => values.truncate(len),
+            Self::F16(values) => values.truncate(len),
+            Self::I8(values) => values.truncate(len),
+            Self::U8(values) => values.truncate(len),
         }
     }
 
