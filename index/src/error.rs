@@ -75,6 +75,12 @@ pub enum Error {
         /// Bytes of the query.
         got: usize,
     },
+    /// Threads could not be started.
+    #[error("threads could not be started: {source}")]
+    Threads {
+        /// What the system said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The stored index contradicts itself.
     #[error("the index is damaged: {what}; run `verify`, and restore a backup if it confirms this")]
     Damaged {

@@ -24,5 +24,7 @@ pub use record::{IndexConfig, IndexRecord};
 pub use reorder::Permutation;
 pub use rows::VectorRows;
 pub use search::{Neighbor, Scratch};
-pub use stored::{Found, Reader, SearchParams, Writer};
+pub use stored::{
+    BuildOptions, BuildPhase, BuildProgress, Built, Found, OnProgress, Reader, Save, SearchParams, Writer, build,
+};
 pub use vector::{VectorError, VectorRef, decode, encode};

@@ -94,6 +94,8 @@ pub struct IndexRecord {
     pub(crate) epoch: u64,
     /// Where a build that was interrupted left its links.
     pub(crate) checkpoint: Option<Checkpoint>,
+    /// Arrays that a build is writing, or was when it was interrupted.
+    pub(crate) staging: Vec<ArrayId>,
 }
 
 /// A build under way, as it was last saved.
@@ -107,7 +109,7 @@ pub(crate) struct Checkpoint {
     pub(crate) epoch: u64,
 }
 
-/// Bytes of a record (docs/FORMAT.md, "Index"); the bitmap of unlinked nodes follows.
+/// Bytes of a record (docs/FORMAT.md, "Index"); the staged arrays and the bitmap of unlinked nodes follow.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Head {
@@ -133,7 +135,7 @@ struct Head {
     checkpoint_upper: U64,
     checkpoint_levels: U64,
     checkpoint_entry: U32,
-    reserved: U32,
+    staging: U32,
     checkpoint_epoch: U64,
 }
 
@@ -154,6 +156,7 @@ impl IndexRecord {
             unlinked: RoaringBitmap::new(),
             epoch: 0,
             checkpoint: None,
+            staging: Vec::new(),
         })
     }
 
@@ -211,6 +214,7 @@ impl IndexRecord {
         if let Some(checkpoint) = &self.checkpoint {
             arrays.extend([checkpoint.links, checkpoint.upper, checkpoint.levels]);
         }
+        arrays.extend(&self.staging);
         arrays
     }
 
@@ -241,10 +245,13 @@ impl IndexRecord {
             checkpoint_upper: array(|point| point.upper),
             checkpoint_levels: array(|point| point.levels),
             checkpoint_entry: checkpoint.map_or(NO_NODE, |point| point.entry).into(),
-            reserved: 0.into(),
+            staging: (self.staging.len() as u32).into(),
             checkpoint_epoch: checkpoint.map_or(0, |point| point.epoch).into(),
         };
         let mut bytes = head.as_bytes().to_vec();
+        for array in &self.staging {
+            bytes.extend_from_slice(&array.0.to_le_bytes());
+        }
         let mut unlinked = self.unlinked.clone();
         unlinked.optimize();
         unlinked.serialize_into(&mut bytes).expect("writing into a vector does not fail");
@@ -266,6 +273,10 @@ impl IndexRecord {
             seed: head.seed.get(),
         };
         config.check().map_err(|_| damaged("its configuration is none that an index can have"))?;
+        let staging = (head.staging.get() as usize).checked_mul(8).and_then(|len| rest.split_at_checked(len));
+        let (staging, rest) = staging.ok_or_else(|| damaged("it is too short"))?;
+        let staging =
+            staging.as_chunks::<8>().0.iter().map(|id| ArrayId(u64::from_le_bytes(*id))).collect();
         let unlinked = RoaringBitmap::deserialize_from(rest)
             .map_err(|_| damaged("its set of unlinked nodes cannot be read"))?;
         let node = |number: U32| (number.get() != NO_NODE).then_some(number.get());
@@ -291,6 +302,7 @@ impl IndexRecord {
                 entry: head.checkpoint_entry.get(),
                 epoch: head.checkpoint_epoch.get(),
             }),
+            staging,
         };
         record.check_numbers()?;
         Ok(record)
@@ -344,6 +356,7 @@ mod tests {
                 entry: 3,
                 epoch: 12,
             }),
+            staging: vec![ArrayId(8)],
         }
     }
 

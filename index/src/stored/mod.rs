@@ -1,14 +1,16 @@
 //! The graph and its vectors as they lie in the blocks of a file.
 
+mod build;
 mod reader;
 mod scan;
 mod writer;
 
 use redknot_storage::{Csr, Rows};
 
-use crate::record::{LEVELS_PER_ROW, NO_NODE};
+use crate::record::LEVELS_PER_ROW;
 use crate::search::Adjacency;
 use crate::{Error, VectorRows};
+pub use build::{BuildOptions, BuildPhase, BuildProgress, Built, OnProgress, Save, build};
 pub use reader::{Found, Reader, SearchParams};
 pub use writer::Writer;
 
@@ -97,9 +99,4 @@ pub(crate) fn level_of(levels: Rows<'_>, id: u32) -> Result<u8, Error> {
         return Ok(UNLINKED);
     }
     Ok(levels.get(id / LEVELS_PER_ROW)?[(id % LEVELS_PER_ROW) as usize])
-}
-
-/// A node number as the file holds it.
-pub(crate) fn stored_node(id: Option<u32>) -> u32 {
-    id.unwrap_or(NO_NODE)
 }
