@@ -81,6 +81,12 @@ pub enum Error {
         /// What the system said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A node that is not in use.
+    #[error("row {id} is not in use: it was deleted, or never inserted")]
+    NotInUse {
+        /// The row.
+        id: u32,
+    },
     /// The stored index contradicts itself.
     #[error("the index is damaged: {what}; run `verify`, and restore a backup if it confirms this")]
     Damaged {

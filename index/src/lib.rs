@@ -25,6 +25,7 @@ pub use reorder::Permutation;
 pub use rows::VectorRows;
 pub use search::{Neighbor, Scratch};
 pub use stored::{
-    BuildOptions, BuildPhase, BuildProgress, Built, Found, OnProgress, Reader, Save, SearchParams, Writer, build,
+    BuildOptions, BuildPhase, BuildProgress, Built, Finding, Found, OnProgress, Reader, Save, SearchParams, Writer,
+    build, nodes_in_use, verify,
 };
 pub use vector::{VectorError, VectorRef, decode, encode};

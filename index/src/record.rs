@@ -92,6 +92,8 @@ pub struct IndexRecord {
     pub(crate) unlinked: RoaringBitmap,
     /// Rises with every change of the graph.
     pub(crate) epoch: u64,
+    /// Changes since it was last proved that every linked node can be reached; see `stored::connect`.
+    pub(crate) unchecked: u32,
     /// Where a build that was interrupted left its links.
     pub(crate) checkpoint: Option<Checkpoint>,
     /// Arrays that a build is writing, or was when it was interrupted.
@@ -130,6 +132,8 @@ struct Head {
     live: U32,
     free: U32,
     has_checkpoint: U32,
+    unchecked: U32,
+    reserved: U32,
     epoch: U64,
     checkpoint_links: U64,
     checkpoint_upper: U64,
@@ -155,6 +159,7 @@ impl IndexRecord {
             free: None,
             unlinked: RoaringBitmap::new(),
             epoch: 0,
+            unchecked: 0,
             checkpoint: None,
             staging: Vec::new(),
         })
@@ -240,6 +245,8 @@ impl IndexRecord {
             live: self.live.into(),
             free: self.free.unwrap_or(NO_NODE).into(),
             has_checkpoint: u32::from(checkpoint.is_some()).into(),
+            unchecked: self.unchecked.into(),
+            reserved: 0.into(),
             epoch: self.epoch.into(),
             checkpoint_links: array(|point| point.links),
             checkpoint_upper: array(|point| point.upper),
@@ -295,6 +302,7 @@ impl IndexRecord {
             free: node(head.free),
             unlinked,
             epoch: head.epoch.get(),
+            unchecked: head.unchecked.get(),
             checkpoint: (head.has_checkpoint.get() != 0).then_some(Checkpoint {
                 links: ArrayId(head.checkpoint_links.get()),
                 upper: ArrayId(head.checkpoint_upper.get()),
@@ -349,6 +357,7 @@ mod tests {
             free: None,
             unlinked: (40..60).collect(),
             epoch: 12,
+            unchecked: 3,
             checkpoint: Some(Checkpoint {
                 links: ArrayId(5),
                 upper: ArrayId(6),

@@ -3,15 +3,17 @@
 //! The file goes through these states, each committed, so that a crash loses no more than one of them:
 //! rows without links → (checkpoint)* → new arrays being written → the record names the new arrays.
 
+use std::collections::HashMap;
 use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redknot_storage::{ArrayId, ArraySpec, Csr, PageSize, Rows, Snapshot, View, WriteTxn};
+use redknot_storage::{ArrayId, ArraySpec, PageSize, Rows, Snapshot, View, WriteTxn};
 
 use super::reader::Reader;
-use super::{FREE, StoredLinks, StoredRows, UNLINKED, level_of, words};
+use super::links::{NodeLinks, encode_upper};
+use super::{StoredLinks, StoredRows, UNLINKED, level_of};
 use crate::record::{Arrays, Checkpoint, LEVELS_PER_ROW};
 use crate::{BuildParams, Builder, Error, IndexRecord, Kernel, MemGraph, Permutation, reorder};
 
@@ -261,10 +263,11 @@ impl<'r, E: From<Error>> Run<'r, E> {
         if let Some(entry) = graph.entry() {
             let epoch = self.record.epoch;
             let order = Order { permutation: None, nodes: graph.len() };
+            let both = BothWays::of(graph);
             let txn = self.txn()?;
-            let (links, upper, levels) = IndexRecord::create_graph_arrays(txn, rows_per_block(graph, &order))?;
+            let (links, upper, levels) = IndexRecord::create_graph_arrays(txn, rows_per_block(&both, &order))?;
             for node in 0..graph.len() {
-                write_node(txn, (links, upper), graph, &order, node)?;
+                write_node(txn, (links, upper), &both, &order, node)?;
             }
             write_levels(txn, levels, graph, &order)?;
             self.record.checkpoint = Some(Checkpoint { links, upper, levels, entry, epoch });
@@ -295,8 +298,9 @@ impl<'r, E: From<Error>> Run<'r, E> {
         let nodes = if permutation.is_some() { self.record.live } else { self.record.nodes };
         let order = Order { permutation, nodes };
         let config = self.record.config;
+        let both = BothWays::of(graph);
         let txn = self.txn()?;
-        let (links, upper, levels) = IndexRecord::create_graph_arrays(txn, rows_per_block(graph, &order))?;
+        let (links, upper, levels) = IndexRecord::create_graph_arrays(txn, rows_per_block(&both, &order))?;
         let vectors = match permutation {
             Some(_) => txn.create_array(ArraySpec::rows(config.row_bytes(), PageSize::KIB_64).map_err(Error::from)?),
             None => Ok(self.record.arrays.vectors),
@@ -309,7 +313,7 @@ impl<'r, E: From<Error>> Run<'r, E> {
         let phases = if permutation.is_some() { 2 } else { 1 };
         let total = nodes as usize * phases;
         for node in 0..nodes {
-            write_node(self.txn()?, (links, upper), graph, &order, node)?;
+            write_node(self.txn()?, (links, upper), &both, &order, node)?;
             self.step(node as usize, total)?;
         }
         write_levels(self.txn()?, levels, graph, &order)?;
@@ -368,6 +372,7 @@ impl<'r, E: From<Error>> Run<'r, E> {
         self.record.entry = graph.entry().map(|node| order.new(node));
         self.record.top_level = graph.top_level();
         self.record.unlinked.clear();
+        self.record.unchecked = 0;
         self.record.epoch += 1;
         let Some(mut txn) = self.txn.take() else { return Err(Error::Cancelled.into()) };
         (self.save)(&mut txn, &self.record, order.permutation)?;
@@ -407,7 +412,7 @@ fn load_graph(
     for (node, level) in (0..).zip(&codes) {
         for layer in 0..=level.unwrap_or(0) {
             if level.is_some() {
-                let row: Vec<u32> = words(links.bytes(node, layer)?).collect();
+                let row = NodeLinks::parse(links.bytes(node, layer)?).out;
                 graph.set_links(node, layer, &row)?;
             }
         }
@@ -418,24 +423,59 @@ fn load_graph(
     Ok(graph)
 }
 
+/// A graph with, for each node, the nodes that link to it and are not linked back.
+struct BothWays<'g> {
+    graph: &'g MemGraph,
+    /// By layer and node.
+    incoming: HashMap<(u8, u32), Vec<u32>>,
+}
+
+impl<'g> BothWays<'g> {
+    fn of(graph: &'g MemGraph) -> BothWays<'g> {
+        let mut incoming: HashMap<(u8, u32), Vec<u32>> = HashMap::new();
+        for node in 0..graph.len() {
+            for layer in 0..=graph.level(node).unwrap_or(0) {
+                for to in graph.links(node, layer) {
+                    if graph.links(to, layer).all(|back| back != node) {
+                        incoming.entry((layer, to)).or_default().push(node);
+                    }
+                }
+            }
+        }
+        BothWays { graph, incoming }
+    }
+
+    /// The links of a node under the new numbers.
+    fn links(&self, node: u32, layer: u8, order: &Order<'_>) -> NodeLinks {
+        let incoming = self.incoming.get(&(layer, node)).map(Vec::as_slice).unwrap_or_default();
+        NodeLinks {
+            out: self.graph.links(node, layer).map(|to| order.new(to)).collect(),
+            incoming: incoming.iter().map(|from| order.new(*from)).collect(),
+        }
+    }
+
+    /// Words of the base-layer row of a node.
+    fn base_words(&self, node: u32) -> usize {
+        self.graph.links(node, 0).count() + self.incoming.get(&(0, node)).map_or(0, Vec::len)
+    }
+}
+
 /// Writes the links of the node that is to have number `node`, at the end of both arrays.
 fn write_node(
     txn: &mut WriteTxn,
     (links, upper): (ArrayId, ArrayId),
-    graph: &MemGraph,
+    graph: &BothWays<'_>,
     order: &Order<'_>,
     node: u32,
 ) -> Result<(), Error> {
     let old = order.old(node);
     let mut bytes = Vec::with_capacity(4 * 64);
-    bytes.extend(graph.links(old, 0).flat_map(|link| order.new(link).to_le_bytes()));
+    graph.links(old, 0, order).encode(&mut bytes);
     txn.push_csr_row(links, &bytes)?;
+    let layers: Vec<NodeLinks> =
+        (1..=graph.graph.level(old).unwrap_or(0)).map(|layer| graph.links(old, layer, order)).collect();
     bytes.clear();
-    for layer in 1..=graph.level(old).unwrap_or(0) {
-        let count = graph.links(old, layer).count() as u32;
-        bytes.extend_from_slice(&count.to_le_bytes());
-        bytes.extend(graph.links(old, layer).flat_map(|link| order.new(link).to_le_bytes()));
-    }
+    encode_upper(&layers, &mut bytes);
     txn.push_csr_row(upper, &bytes)?;
     Ok(())
 }
@@ -450,12 +490,12 @@ fn write_levels(txn: &mut WriteTxn, levels: ArrayId, graph: &MemGraph, order: &O
 }
 
 /// The most rows to a block of links that leave a twentieth of nearly every block free.
-fn rows_per_block(graph: &MemGraph, order: &Order<'_>) -> u32 {
+fn rows_per_block(graph: &BothWays<'_>, order: &Order<'_>) -> u32 {
     const RANGE: std::ops::RangeInclusive<u32> = 8..=128;
     let room = PageSize::KIB_4.payload_bytes() * 19 / 20;
     let ends: Vec<usize> = (0..order.nodes)
         .scan(0, |sum, node| {
-            *sum += graph.links(order.old(node), 0).count();
+            *sum += graph.base_words(order.old(node));
             Some(*sum)
         })
         .collect();

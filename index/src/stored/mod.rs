@@ -1,8 +1,13 @@
 //! The graph and its vectors as they lie in the blocks of a file.
 
 mod build;
+mod connect;
+mod delete;
+mod insert;
+mod links;
 mod reader;
 mod scan;
+mod verify;
 mod writer;
 
 use redknot_storage::{Csr, Rows};
@@ -12,6 +17,7 @@ use crate::search::Adjacency;
 use crate::{Error, VectorRows};
 pub use build::{BuildOptions, BuildPhase, BuildProgress, Built, OnProgress, Save, build};
 pub use reader::{Found, Reader, SearchParams};
+pub use verify::{Finding, nodes_in_use, verify};
 pub use writer::Writer;
 
 /// Level code of a node that is in use and not in the graph.
@@ -47,7 +53,7 @@ pub(crate) struct StoredLinks<'v> {
 }
 
 impl<'v> StoredLinks<'v> {
-    /// The links of `id` in `layer`, as little-endian u32s.
+    /// The links of `id` in `layer`, and those to it, as little-endian u32s.
     #[inline]
     pub(crate) fn bytes(&self, id: u32, layer: u8) -> Result<&'v [u8], Error> {
         if layer == 0 { Ok(self.base.get(id)?) } else { layer_of(id, self.upper.get(id)?, layer) }
@@ -61,7 +67,7 @@ impl Adjacency for StoredLinks<'_> {
 
     #[inline]
     fn links(&self, id: u32, layer: u8) -> Result<impl Iterator<Item = u32>, Error> {
-        Ok(words(self.bytes(id, layer)?))
+        Ok(words(self.bytes(id, layer)?).take_while(|word| word & links::INCOMING == 0))
     }
 
     #[inline]
