@@ -95,3 +95,14 @@ pub(crate) fn key<K: Key>(view: &impl View, name: &str, record: &Record, node: u
 pub(crate) fn no_payload(name: &str, key: &str) -> Error {
     Error::corrupt(format!("the row with key {key} of collection {name:?} has no payload"))
 }
+
+/// A payload that belongs to no row.
+pub(crate) fn stray_payload(key: &[u8]) -> String {
+    format!("key {key:02x?} has a payload and names no row")
+}
+
+/// The keys of all rows, in the order of their nodes.
+pub(crate) fn all_keys<K: Key>(view: &impl View, name: &str, record: &Record) -> Result<Vec<K::Owned>> {
+    let nodes = redknot_index::nodes_in_use(view, &record.index)?;
+    nodes.into_iter().map(|node| key::<K>(view, name, record, node)).collect()
+}

@@ -187,6 +187,26 @@ impl<const N: usize> Key for [u8; N] {
 }
 
 
+/// The number that the key with these bytes is, by the name of its type: what [`Key::number`] says of it.
+pub(crate) fn number_of(type_name: &str, bytes: &[u8]) -> Option<u64> {
+    fn number<K: Key>(bytes: &[u8]) -> Option<u64> {
+        K::number(K::borrow(&K::decode(bytes)?))
+    }
+    match type_name {
+        "u8" => number::<u8>(bytes),
+        "u16" => number::<u16>(bytes),
+        "u32" => number::<u32>(bytes),
+        "u64" => number::<u64>(bytes),
+        "u128" => number::<u128>(bytes),
+        "i8" => number::<i8>(bytes),
+        "i16" => number::<i16>(bytes),
+        "i32" => number::<i32>(bytes),
+        "i64" => number::<i64>(bytes),
+        "i128" => number::<i128>(bytes),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

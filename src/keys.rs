@@ -5,6 +5,7 @@
 //!   key where a tree takes 24 and is filled at the speed of memory.
 
 use redb::{ReadableTable, TableDefinition};
+use redknot_index::Permutation;
 use redknot_storage::{ArrayId, ArraySpec, Kind, PageSize, Snapshot, View, WriteTxn};
 
 use crate::error::{Error, Result};
@@ -216,6 +217,55 @@ impl KeyMaps {
             _ => {
                 txn.open_table(Tree::new(&tree_name(name)))?.remove(key).map_err(Error::redb)?;
                 self.in_tree -= 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Renames every node after a build gave them new numbers; numbers from `nodes` on are not in use.
+    pub(crate) fn renumber(
+        &mut self,
+        txn: &mut WriteTxn,
+        name: &str,
+        permutation: &Permutation,
+        nodes: u32,
+        width: Option<usize>,
+    ) -> Result<()> {
+        let renamed = |old: u32| permutation.new_id(old).to_le_bytes();
+        // Keys, in the order of the new numbers, into an array of their own.
+        let before = txn.array(self.of_nodes)?;
+        let of_nodes = txn.create_array(before.spec)?;
+        for node in 0..nodes {
+            let key = self.key(txn, permutation.old_id(node), width)?.to_vec();
+            match before.spec.kind() {
+                Kind::Csr => {
+                    txn.push_csr_row(of_nodes, &key)?;
+                }
+                Kind::Rows => {
+                    let mut row = key;
+                    row.resize(before.spec.unit_bytes(), 0);
+                    txn.push_rows(of_nodes, &row)?;
+                }
+            }
+        }
+        txn.drop_array(self.of_nodes)?;
+        self.of_nodes = of_nodes;
+        for number in 0..txn.array(self.dense)?.rows {
+            let row = txn.row_mut(self.dense, number)?;
+            let old = word(row);
+            if old != NONE {
+                row.copy_from_slice(&renamed(old));
+            }
+        }
+        if self.in_tree > 0 {
+            let mut tree = txn.open_table(Tree::new(&tree_name(name)))?;
+            let mut pairs = Vec::with_capacity(self.in_tree as usize);
+            for pair in tree.iter().map_err(Error::redb)? {
+                let (key, node) = pair.map_err(Error::redb)?;
+                pairs.push((key.value().to_vec(), permutation.new_id(node.value())));
+            }
+            for (key, node) in pairs {
+                tree.insert(key.as_slice(), node).map_err(Error::redb)?;
             }
         }
         Ok(())

@@ -75,6 +75,18 @@ pub enum Error {
         /// Bytes of the query.
         got: usize,
     },
+    /// Threads could not be started.
+    #[error("threads could not be started: {source}")]
+    Threads {
+        /// What the system said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A node that is not in use.
+    #[error("row {id} is not in use: it was deleted, or never inserted")]
+    NotInUse {
+        /// The row.
+        id: u32,
+    },
     /// The stored index contradicts itself.
     #[error("the index is damaged: {what}; run `verify`, and restore a backup if it confirms this")]
     Damaged {

@@ -24,5 +24,8 @@ pub use record::{IndexConfig, IndexRecord};
 pub use reorder::Permutation;
 pub use rows::VectorRows;
 pub use search::{Neighbor, Scratch};
-pub use stored::{Found, Reader, SearchParams, Writer};
+pub use stored::{
+    BuildOptions, BuildPhase, BuildProgress, Built, Finding, Found, OnProgress, Reader, Save, SearchParams, Writer,
+    build, nodes_in_use, verify,
+};
 pub use vector::{VectorError, VectorRef, decode, encode};

@@ -92,8 +92,12 @@ pub struct IndexRecord {
     pub(crate) unlinked: RoaringBitmap,
     /// Rises with every change of the graph.
     pub(crate) epoch: u64,
+    /// Changes since it was last proved that every linked node can be reached; see `stored::connect`.
+    pub(crate) unchecked: u32,
     /// Where a build that was interrupted left its links.
     pub(crate) checkpoint: Option<Checkpoint>,
+    /// Arrays that a build is writing, or was when it was interrupted.
+    pub(crate) staging: Vec<ArrayId>,
 }
 
 /// A build under way, as it was last saved.
@@ -107,7 +111,7 @@ pub(crate) struct Checkpoint {
     pub(crate) epoch: u64,
 }
 
-/// Bytes of a record (docs/FORMAT.md, "Index"); the bitmap of unlinked nodes follows.
+/// Bytes of a record (docs/FORMAT.md, "Index"); the staged arrays and the bitmap of unlinked nodes follow.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Head {
@@ -128,12 +132,14 @@ struct Head {
     live: U32,
     free: U32,
     has_checkpoint: U32,
+    unchecked: U32,
+    reserved: U32,
     epoch: U64,
     checkpoint_links: U64,
     checkpoint_upper: U64,
     checkpoint_levels: U64,
     checkpoint_entry: U32,
-    reserved: U32,
+    staging: U32,
     checkpoint_epoch: U64,
 }
 
@@ -153,7 +159,9 @@ impl IndexRecord {
             free: None,
             unlinked: RoaringBitmap::new(),
             epoch: 0,
+            unchecked: 0,
             checkpoint: None,
+            staging: Vec::new(),
         })
     }
 
@@ -211,6 +219,7 @@ impl IndexRecord {
         if let Some(checkpoint) = &self.checkpoint {
             arrays.extend([checkpoint.links, checkpoint.upper, checkpoint.levels]);
         }
+        arrays.extend(&self.staging);
         arrays
     }
 
@@ -236,15 +245,20 @@ impl IndexRecord {
             live: self.live.into(),
             free: self.free.unwrap_or(NO_NODE).into(),
             has_checkpoint: u32::from(checkpoint.is_some()).into(),
+            unchecked: self.unchecked.into(),
+            reserved: 0.into(),
             epoch: self.epoch.into(),
             checkpoint_links: array(|point| point.links),
             checkpoint_upper: array(|point| point.upper),
             checkpoint_levels: array(|point| point.levels),
             checkpoint_entry: checkpoint.map_or(NO_NODE, |point| point.entry).into(),
-            reserved: 0.into(),
+            staging: (self.staging.len() as u32).into(),
             checkpoint_epoch: checkpoint.map_or(0, |point| point.epoch).into(),
         };
         let mut bytes = head.as_bytes().to_vec();
+        for array in &self.staging {
+            bytes.extend_from_slice(&array.0.to_le_bytes());
+        }
         let mut unlinked = self.unlinked.clone();
         unlinked.optimize();
         unlinked.serialize_into(&mut bytes).expect("writing into a vector does not fail");
@@ -266,6 +280,10 @@ impl IndexRecord {
             seed: head.seed.get(),
         };
         config.check().map_err(|_| damaged("its configuration is none that an index can have"))?;
+        let staging = (head.staging.get() as usize).checked_mul(8).and_then(|len| rest.split_at_checked(len));
+        let (staging, rest) = staging.ok_or_else(|| damaged("it is too short"))?;
+        let staging =
+            staging.as_chunks::<8>().0.iter().map(|id| ArrayId(u64::from_le_bytes(*id))).collect();
         let unlinked = RoaringBitmap::deserialize_from(rest)
             .map_err(|_| damaged("its set of unlinked nodes cannot be read"))?;
         let node = |number: U32| (number.get() != NO_NODE).then_some(number.get());
@@ -284,6 +302,7 @@ impl IndexRecord {
             free: node(head.free),
             unlinked,
             epoch: head.epoch.get(),
+            unchecked: head.unchecked.get(),
             checkpoint: (head.has_checkpoint.get() != 0).then_some(Checkpoint {
                 links: ArrayId(head.checkpoint_links.get()),
                 upper: ArrayId(head.checkpoint_upper.get()),
@@ -291,6 +310,7 @@ impl IndexRecord {
                 entry: head.checkpoint_entry.get(),
                 epoch: head.checkpoint_epoch.get(),
             }),
+            staging,
         };
         record.check_numbers()?;
         Ok(record)
@@ -337,6 +357,7 @@ mod tests {
             free: None,
             unlinked: (40..60).collect(),
             epoch: 12,
+            unchecked: 3,
             checkpoint: Some(Checkpoint {
                 links: ArrayId(5),
                 upper: ArrayId(6),
@@ -344,6 +365,7 @@ mod tests {
                 entry: 3,
                 epoch: 12,
             }),
+            staging: vec![ArrayId(8)],
         }
     }
 

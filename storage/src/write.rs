@@ -25,7 +25,7 @@ pub struct WriteTxn {
     base: Arc<Snapshot>,
     engine: Arc<Engine>,
     /// Held to the end: one writer at a time, and nobody compacts meanwhile.
-    _writer: ArcMutexGuard<RawMutex, ()>,
+    writer: ArcMutexGuard<RawMutex, ()>,
 }
 
 /// An array that the transaction created or changed.
@@ -51,7 +51,7 @@ impl WriteTxn {
             txn,
             base,
             engine,
-            _writer: writer,
+            writer,
         })
     }
 
@@ -230,7 +230,14 @@ impl WriteTxn {
     /// Makes everything durable, or returns an error and keeps nothing.
     pub fn commit(self) -> Result<()> {
         let engine = self.engine.clone();
-        self.write().map_err(|error| engine.note(error))
+        self.write().map(drop).map_err(|error| engine.note(error))
+    }
+
+    /// Commits, and begins the next transaction before any other writer can.
+    pub fn commit_and_begin(self) -> Result<WriteTxn> {
+        let engine = self.engine.clone();
+        let writer = self.write().map_err(|error| engine.note(error))?;
+        WriteTxn::begin(engine, writer)
     }
 
     /// Gives up the transaction. Dropping it does the same; this reports errors.
@@ -239,7 +246,8 @@ impl WriteTxn {
         Ok(())
     }
 
-    fn write(mut self) -> Result<()> {
+    /// Commits and hands back the writer lock.
+    fn write(mut self) -> Result<ArcMutexGuard<RawMutex, ()>> {
         self.arrays.retain(|_, array| array.record_changed() || !array.dirty.is_empty());
         let unchanged = self.arrays.is_empty() && self.dropped.is_empty() && self.next_array.is_none();
         if !unchanged {
@@ -260,7 +268,8 @@ impl WriteTxn {
             self.engine.poison(&error);
             error
         })?;
-        self.engine.publish(&self.base, &changes, &dropped)
+        self.engine.publish(&self.base, &changes, &dropped)?;
+        Ok(self.writer)
     }
 
     fn write_blocks(&mut self, version: u64) -> Result<()> {

@@ -14,8 +14,10 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{Error, Kernel, MemGraph, VectorRows, search::ScratchPool};
+pub(crate) use level::of_row as level_of_row;
 use link::{LinkScratch, Linker};
 pub use params::BuildParams;
+pub(crate) use select::diverse;
 
 /// Rows that a thread takes at a time.
 const BATCH_ROWS: usize = 32;
@@ -91,6 +93,11 @@ impl<'a, R: VectorRows + ?Sized> Builder<'a, R> {
     /// The graph as it is. Rows that still wait for their links are unlinked in it.
     pub fn graph(&self) -> &MemGraph {
         &self.graph
+    }
+
+    /// Hands out the graph as it is. Rows that still wait stay unlinked.
+    pub fn into_graph(self) -> MemGraph {
+        self.graph
     }
 
     /// Rows that wait for their links.

@@ -11,7 +11,7 @@ use crate::{
 ///
 /// One rule is added. Copies of the target itself are all at distance 0 and never shadow each other; they may take half
 /// of the links at most, or a group of copies would link to nothing but itself.
-pub(super) fn diverse<G: Adjacency, R: VectorRows + ?Sized>(
+pub(crate) fn diverse<G: Adjacency, R: VectorRows + ?Sized>(
     searcher: &Searcher<'_, G, R>,
     target: u32,
     candidates: &[Neighbor],

@@ -10,6 +10,9 @@ pub(crate) use candidates::{Candidates, MAX_ROWS};
 pub use scratch::Scratch;
 pub(crate) use scratch::ScratchPool;
 
+/// Scratches of all searches of the process.
+pub(crate) static SCRATCHES: ScratchPool = ScratchPool::new();
+
 /// A row and its distance from the query.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Neighbor {

@@ -1,15 +1,23 @@
 //! The graph and its vectors as they lie in the blocks of a file.
 
+mod build;
+mod connect;
+mod delete;
+mod insert;
+mod links;
 mod reader;
 mod scan;
+mod verify;
 mod writer;
 
 use redknot_storage::{Csr, Rows};
 
-use crate::record::{LEVELS_PER_ROW, NO_NODE};
+use crate::record::LEVELS_PER_ROW;
 use crate::search::Adjacency;
 use crate::{Error, VectorRows};
+pub use build::{BuildOptions, BuildPhase, BuildProgress, Built, OnProgress, Save, build};
 pub use reader::{Found, Reader, SearchParams};
+pub use verify::{Finding, nodes_in_use, verify};
 pub use writer::Writer;
 
 /// Level code of a node that is in use and not in the graph.
@@ -45,7 +53,7 @@ pub(crate) struct StoredLinks<'v> {
 }
 
 impl<'v> StoredLinks<'v> {
-    /// The links of `id` in `layer`, as little-endian u32s.
+    /// The links of `id` in `layer`, and those to it, as little-endian u32s.
     #[inline]
     pub(crate) fn bytes(&self, id: u32, layer: u8) -> Result<&'v [u8], Error> {
         if layer == 0 { Ok(self.base.get(id)?) } else { layer_of(id, self.upper.get(id)?, layer) }
@@ -59,7 +67,7 @@ impl Adjacency for StoredLinks<'_> {
 
     #[inline]
     fn links(&self, id: u32, layer: u8) -> Result<impl Iterator<Item = u32>, Error> {
-        Ok(words(self.bytes(id, layer)?))
+        Ok(words(self.bytes(id, layer)?).take_while(|word| word & links::INCOMING == 0))
     }
 
     #[inline]
@@ -97,9 +105,4 @@ pub(crate) fn level_of(levels: Rows<'_>, id: u32) -> Result<u8, Error> {
         return Ok(UNLINKED);
     }
     Ok(levels.get(id / LEVELS_PER_ROW)?[(id % LEVELS_PER_ROW) as usize])
-}
-
-/// A node number as the file holds it.
-pub(crate) fn stored_node(id: Option<u32>) -> u32 {
-    id.unwrap_or(NO_NODE)
 }

@@ -4,10 +4,8 @@ use redknot_storage::{Rows, View};
 
 use super::scan::Scan;
 use super::{StoredLinks, StoredRows};
-use crate::search::{Query, ScratchPool, Searcher};
+use crate::search::{Query, SCRATCHES, Searcher};
 use crate::{Error, IndexRecord, Kernel, Neighbor, Scratch};
-
-static SCRATCHES: ScratchPool = ScratchPool::new();
 
 /// A distance costs this much more when the graph leads to the row than when rows are read in order.
 const SCAN_ADVANTAGE: usize = 8;
