@@ -1,6 +1,5 @@
 //! Nanoseconds a distance in the pattern of a search: one query, sixteen rows at random out of 300,000, and the same
-//! out of sixteen, which are in the cache. `cargo bench -p redknot-index --bench distance`; with
-//! `--features bench-numkong` (needs a C compiler and some minutes) the crate numkong runs beside our kernels.
+//! out of sixteen, which are in the cache. `cargo bench -p redknot-index --bench distance`
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use redknot_index::{Element, Isa, Kernel, Metric, encode, row_bytes};
@@ -60,61 +59,7 @@ fn distances(criterion: &mut Criterion) {
                     });
                 });
             }
-            #[cfg(feature = "bench-numkong")]
-            for fetch in [false, true] {
-                let mut rng = fastrand::Rng::with_seed(3);
-                let name = if fetch { "numkong, prefetched" } else { "numkong" };
-                group.bench_function(name, |bencher| {
-                    bencher.iter(|| {
-                        beside::distances(metric, element, query, &rows.hop(&mut rng), &mut out, fetch);
-                        out
-                    });
-                });
-            }
             group.finish();
-        }
-    }
-}
-
-/// The same hop with numkong, which has one call a row and leaves prefetching to its user.
-#[cfg(feature = "bench-numkong")]
-mod beside {
-    use numkong::{Angular, Euclidean};
-    use redknot_index::{Element, Metric};
-    use zerocopy::FromBytes;
-
-    pub(super) fn distances(
-        metric: Metric,
-        element: Element,
-        query: &[u8],
-        rows: &[&[u8]],
-        out: &mut [f32],
-        fetch: bool,
-    ) {
-        if fetch {
-            rows.iter().for_each(|row| prefetch(row));
-        }
-        let floats = |row| <[f32]>::ref_from_bytes(row).expect("rows are aligned to four bytes");
-        let signed = |row| <[i8]>::ref_from_bytes(row).expect("bytes have no alignment");
-        for (row, out) in rows.iter().zip(out) {
-            let distance = match (metric, element) {
-                (Metric::L2, Element::U8) => u8::sqeuclidean(query, row).map(|d| d as f32),
-                (Metric::L2, Element::F32) => f32::sqeuclidean(floats(query), floats(row)).map(|d| d as f32),
-                (Metric::Cosine, Element::F32) => f32::angular(floats(query), floats(row)).map(|d| d as f32),
-                (Metric::Cosine, Element::I8) => i8::angular(signed(query), signed(row)),
-                _ => unreachable!("not among the cases"),
-            };
-            *out = distance.expect("rows are equally long");
-        }
-    }
-
-    #[expect(unsafe_code, reason = "prefetching is unsafe to call, though it does nothing")]
-    fn prefetch(row: &[u8]) {
-        #[cfg(target_arch = "x86_64")]
-        for line in row[..row.len().min(1024)].chunks(64) {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a prefetch reads nothing and faults on nothing; SSE is part of x86-64.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
         }
     }
 }

@@ -162,7 +162,7 @@ fn append_converted(
         }
     }
     let squared_length: f32 = squared_length.iter().sum();
-    if !(squared_length <= MAX_SQUARED_LENGTH) {
+    if squared_length.is_nan() || squared_length > MAX_SQUARED_LENGTH {
         return Err(not_finite(v, dim).unwrap_or(VectorError::TooLong));
     }
     // Rounding to f16 may have left nothing of a short vector. Signs do not count.
