@@ -4,6 +4,9 @@
 mod distance;
 mod element;
 mod metric;
+mod vector;
 
-pub use element::Element;
-pub use metric::Metric;
+pub use distance::{Isa, Kernel, UnsupportedPair};
+pub use element::{Element, MAX_DIM, row_bytes};
+pub use metric::{Metric, UnknownName};
+pub use vector::{VectorError, VectorRef, decode, encode};
