@@ -80,7 +80,7 @@ struct SearchOptions {
     recalls: Vec<f64>,
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// Ask hnswlib and faiss one query a call; otherwise one call answers all, which is faster for them.
+    /// Ask hnswlib and faiss one query a call; otherwise one call answers all.
     #[arg(long)]
     single_calls: bool,
     /// Write the row numbers each engine returned to this folder, as ENGINE-efEF.npy of u32.

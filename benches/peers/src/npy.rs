@@ -96,3 +96,43 @@ fn write<T: npyz::AutoSerialize + Copy>(path: &Path, values: &[T], columns: usiz
     };
     store().map_err(Error::io(path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored<T: npyz::AutoSerialize + Copy>(
+        values: &[T],
+        columns: usize,
+    ) -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("array.npy");
+        write(&path, values, columns).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn each_element_type_is_widened_to_f32() {
+        let half = |value: i8| half::f16::from_f32(value.into());
+        let expected = [1.0, 2.0, 3.0, 4.0];
+        for (_folder, path) in [
+            stored(&[1u8, 2, 3, 4], 2),
+            stored(&[1i8, 2, 3, 4], 2),
+            stored(&[1, 2, 3, 4].map(half), 2),
+            stored(&expected, 2),
+        ] {
+            let matrix = read_matrix(&path).unwrap();
+            assert_eq!((matrix.dim(), matrix.values()), (2, expected.as_slice()));
+        }
+    }
+
+    #[test]
+    fn other_types_shapes_and_negative_row_numbers_are_refused() {
+        let (_folder, doubles) = stored(&[1.0f64, 2.0], 1);
+        assert!(matches!(read_matrix(&doubles), Err(Error::Npy { .. })));
+        let (_folder, negative) = stored(&[3i32, -1], 2);
+        assert!(matches!(read_neighbours(&negative), Err(Error::Npy { .. })));
+        let (_folder, rows) = stored(&[3i32, 1], 2);
+        assert_eq!(read_neighbours(&rows).unwrap().of(0), [3, 1]);
+    }
+}
