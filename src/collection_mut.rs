@@ -11,7 +11,7 @@ use crate::answer;
 use crate::catalog::{Record, Values, values_name};
 use crate::collection::Payload;
 use crate::error::{Error, Result};
-use crate::key::Key;
+use crate::key::{Key, number_of};
 use crate::keys;
 use crate::query::{Request, Search, SearchResult, Target};
 
@@ -59,7 +59,7 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
     ) -> Result<bool> {
         let bytes = keys::encode::<K>(key)?;
         let row = self.encode(vector.into(), 1)?;
-        let old = self.record.keys.node(self.txn, &self.name, &bytes, K::number(key))?;
+        let old = self.record.keys.node(self.txn, &self.name, &bytes, self.number(&bytes))?;
         let node = {
             let mut writer = Writer::open(self.txn, &mut self.record.index)?;
             match old {
@@ -69,10 +69,10 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
         };
         match old {
             Some(old) if old == node => {}
-            Some(_) => self.record.keys.rename(self.txn, &self.name, &bytes, K::number(key), node)?,
-            None => self.record.keys.add(self.txn, &self.name, &bytes, K::number(key), node)?,
+            Some(_) => self.record.keys.rename(self.txn, &self.name, &bytes, self.number(&bytes), node)?,
+            None => self.record.keys.add(self.txn, &self.name, &bytes, self.number(&bytes), node)?,
         }
-        self.set_value(&bytes, &value)?;
+        self.set_values(std::iter::once((bytes.as_slice(), &value)))?;
         Ok(old.is_some())
     }
 
@@ -92,23 +92,20 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
             return Err(Error::WrongCount { what: "values", expected: keys.len(), got: values.len() });
         }
         let encoded = keys.iter().map(|key| keys::encode::<K>(*key)).collect::<Result<Vec<_>>>()?;
-        if !self.import_numbered(keys, &encoded, &rows)? {
-            self.import_each(keys, &encoded, &rows)?;
+        if !self.import_numbered(&encoded, &rows)? {
+            self.import_each(&encoded, &rows)?;
         }
-        for (key, value) in encoded.iter().zip(values) {
-            self.set_value(key, value)?;
-        }
-        Ok(())
+        self.set_values(encoded.iter().map(Vec::as_slice).zip(values))
     }
 
     /// Removes the row with this key: its links, vector, key and payload. `true` if there was one.
     pub fn remove(&mut self, key: K::Ref<'_>) -> Result<bool> {
         let bytes = keys::encode::<K>(key)?;
-        let Some(node) = self.record.keys.node(self.txn, &self.name, &bytes, K::number(key))? else {
+        let Some(node) = self.record.keys.node(self.txn, &self.name, &bytes, self.number(&bytes))? else {
             return Ok(false);
         };
         Writer::open(self.txn, &mut self.record.index)?.delete(node)?;
-        self.record.keys.remove(self.txn, &self.name, &bytes, K::number(key), node)?;
+        self.record.keys.remove(self.txn, &self.name, &bytes, self.number(&bytes), node)?;
         if !stores_nothing::<V>() {
             let mut table = self.txn.open_table(Values::new(&values_name(&self.name)))?;
             table.remove(bytes.as_slice()).map_err(Error::redb)?;
@@ -150,7 +147,11 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
 
     fn node(&self, key: K::Ref<'_>) -> Result<Option<u32>> {
         let bytes = keys::encode::<K>(key)?;
-        self.record.keys.node(self.txn, &self.name, &bytes, K::number(key))
+        self.record.keys.node(self.txn, &self.name, &bytes, self.number(&bytes))
+    }
+
+    fn number(&self, key: &[u8]) -> Option<u64> {
+        number_of(&self.record.key_type, key)
     }
 
     /// The bytes of `count` rows, checked.
@@ -174,9 +175,9 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
     }
 
     /// Keys counted on from the end of the dense array need no look-up. `false` where they are others.
-    fn import_numbered(&mut self, keys: &[K::Ref<'_>], encoded: &[Vec<u8>], rows: &[u8]) -> Result<bool> {
-        let Some(first) = keys.first().and_then(|key| K::number(*key)) else { return Ok(keys.is_empty()) };
-        let counted_on = keys.iter().enumerate().all(|(i, key)| K::number(*key) == Some(first + i as u64));
+    fn import_numbered(&mut self, encoded: &[Vec<u8>], rows: &[u8]) -> Result<bool> {
+        let Some(first) = encoded.first().and_then(|key| self.number(key)) else { return Ok(encoded.is_empty()) };
+        let counted_on = encoded.iter().enumerate().all(|(i, key)| self.number(key) == first.checked_add(i as u64));
         let Some(width) = K::width().filter(|_| counted_on) else { return Ok(false) };
         let first_node = self.record.index.nodes();
         let flat = encoded.concat();
@@ -187,10 +188,10 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
         Ok(true)
     }
 
-    fn import_each(&mut self, keys: &[K::Ref<'_>], encoded: &[Vec<u8>], rows: &[u8]) -> Result<()> {
-        let row_bytes = rows.len() / keys.len();
-        for ((key, bytes), row) in keys.iter().zip(encoded).zip(rows.chunks_exact(row_bytes)) {
-            let number = K::number(*key);
+    fn import_each(&mut self, encoded: &[Vec<u8>], rows: &[u8]) -> Result<()> {
+        let row_bytes = self.config().row_bytes();
+        for (bytes, row) in encoded.iter().zip(rows.chunks_exact(row_bytes)) {
+            let number = self.number(bytes);
             let old = self.record.keys.node(self.txn, &self.name, bytes, number)?;
             let mut writer = Writer::open(self.txn, &mut self.record.index)?;
             if let Some(node) = old {
@@ -205,12 +206,17 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
         Ok(())
     }
 
-    fn set_value(&mut self, key: &[u8], value: &V::SelfType<'_>) -> Result<()> {
+    fn set_values<'a, 'p: 'a>(
+        &mut self,
+        pairs: impl Iterator<Item = (&'a [u8], &'a V::SelfType<'p>)>,
+    ) -> Result<()> {
         if stores_nothing::<V>() {
             return Ok(());
         }
         let mut table = self.txn.open_table(Values::new(&values_name(&self.name)))?;
-        table.insert(key, V::as_bytes(value).as_ref()).map_err(Error::redb)?;
+        for (key, value) in pairs {
+            table.insert(key, V::as_bytes(value).as_ref()).map_err(Error::redb)?;
+        }
         Ok(())
     }
 }
