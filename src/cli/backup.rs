@@ -45,7 +45,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
     database.backup(&args.to)?;
     let seconds = start.elapsed().as_secs_f64();
     let metadata = std::fs::metadata(&args.to);
-    let metadata = metadata.map_err(|source| CliError::System { what: "read the backup's length", source })?;
+    let metadata =
+        metadata.map_err(|source| CliError::System { what: "read the backup's length", source })?;
     args.output.show(&BackedUp {
         file: args.database.file.display().to_string(),
         backup: args.to.display().to_string(),

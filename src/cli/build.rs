@@ -71,8 +71,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
     let database = args.database.open_to_write()?;
     let info = args.collection.find(&database)?;
     let interrupt = Interrupt::catch()?;
-    let checkpoint =
-        (args.checkpoint_seconds > 0).then(|| Duration::from_secs(args.checkpoint_seconds));
+    let checkpoint = (args.checkpoint_seconds > 0).then(|| Duration::from_secs(args.checkpoint_seconds));
     let built = build(&database, &info.name, args.threads, checkpoint, args.output, &interrupt)?;
     args.output.show(&built)?;
     Ok(Outcome::Done)
@@ -118,8 +117,9 @@ pub(super) fn build(
             })
         }
         Err(redknot::Error::Cancelled) => Err(CliError::Interrupted {
-            done: "all rows stay and are found, and the next `redknot build` goes on from the last checkpoint"
-                .to_owned(),
+            done:
+                "all rows stay and are found, and the next `redknot build` goes on from the last checkpoint"
+                    .to_owned(),
         }),
         Err(error) => Err(error.into()),
     }

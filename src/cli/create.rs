@@ -122,7 +122,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
             return Err(error);
         }
     }
-    args.output.show(&Created { file: file.display().to_string(), collection: args.collection.as_deref() })?;
+    args.output
+        .show(&Created { file: file.display().to_string(), collection: args.collection.as_deref() })?;
     Ok(Outcome::Done)
 }
 

@@ -29,28 +29,38 @@ pub(crate) enum CliError {
     #[error("a collection needs {option}: {why}")]
     Missing { option: &'static str, why: &'static str },
 
-    #[error("collection {name:?} has {what} {found}, the command says {asked}: leave the option out, or use another collection")]
+    #[error(
+        "collection {name:?} has {what} {found}, the command says {asked}: leave the option out, or use another collection"
+    )]
     Differs { name: String, what: &'static str, found: String, asked: String },
 
     #[error("the dimension is {got}, expected 1 to {MAX_DIM}")]
     Dimension { got: usize },
 
-    #[error("collection {name:?} has {what} of type {found}, the command line handles {handled}: use it from a Rust program")]
+    #[error(
+        "collection {name:?} has {what} of type {found}, the command line handles {handled}: use it from a Rust program"
+    )]
     Type { name: String, what: &'static str, found: String, handled: &'static str },
 
     #[error("{key:?} cannot be a key here: the collection's keys are {expected}")]
     Key { key: String, expected: &'static str },
 
-    #[error("the collection's keys are texts, and the file has none: name a file of one key a line with --keys")]
+    #[error(
+        "the collection's keys are texts, and the file has none: name a file of one key a line with --keys"
+    )]
     KeysNeeded,
 
-    #[error("the collection has {rows} rows, which row numbers counted from 0 would replace: number on with --first-key {rows} (or another number), replace with --first-key 0, or bring keys with --keys")]
+    #[error(
+        "the collection has {rows} rows, which row numbers counted from 0 would replace: number on with --first-key {rows} (or another number), replace with --first-key 0, or bring keys with --keys"
+    )]
     FirstKeyNeeded { rows: u64 },
 
     #[error("the row numbers from {first} on exceed 2^64 - 1: choose a smaller --first-key")]
     FirstKeyTooLarge { first: u64 },
 
-    #[error("the collection was created without payloads and cannot take any: import into a new collection, or leave the payloads out")]
+    #[error(
+        "the collection was created without payloads and cannot take any: import into a new collection, or leave the payloads out"
+    )]
     NoPayloads,
 
     #[error("row {row} of {}: {source}", path.display())]
@@ -77,7 +87,9 @@ pub(crate) enum CliError {
     #[error("{option} is {got}, expected {expected}")]
     Option { option: &'static str, got: String, expected: &'static str },
 
-    #[error("at effort {effort}, two runs returned different rows: the file is being changed by something other than redknot, or this is a bug of redknot")]
+    #[error(
+        "at effort {effort}, two runs returned different rows: the file is being changed by something other than redknot, or this is a bug of redknot"
+    )]
     AnswersDiffer { effort: usize },
 
     #[error("cannot write {}: {source}", path.display())]
@@ -107,7 +119,11 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Database(error) => database_exit_code(error),
-            Self::VectorFile(_) | Self::DemoData { .. } | Self::Row { .. } | Self::NoSuchRow { .. } | Self::GroundTruth { .. } => 4,
+            Self::VectorFile(_)
+            | Self::DemoData { .. }
+            | Self::Row { .. }
+            | Self::NoSuchRow { .. }
+            | Self::GroundTruth { .. } => 4,
             Self::NoPayloads | Self::FileDimension { .. } | Self::Vector { .. } | Self::KeysNeeded => 4,
             Self::ImportStopped { source, .. } => source.exit_code(),
             Self::Write { .. } | Self::Print(_) | Self::Draw { .. } | Self::System { .. } => 5,

@@ -83,7 +83,16 @@ impl Report for Info {
             return writeln!(out, "no collections");
         }
         let header = [
-            "collection", "rows", "unlinked", "dim", "metric", "element", "keys", "payloads", "m", "vectors",
+            "collection",
+            "rows",
+            "unlinked",
+            "dim",
+            "metric",
+            "element",
+            "keys",
+            "payloads",
+            "m",
+            "vectors",
             "graph",
         ];
         let mut table = output::table(&header, &[0, 4, 5, 6, 7]);

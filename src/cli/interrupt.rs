@@ -26,10 +26,8 @@ impl Interrupt {
                 }
             }
         };
-        ctrlc::set_handler(handler).map_err(|error| CliError::System {
-            what: "catch Ctrl-C",
-            source: io::Error::other(error),
-        })?;
+        ctrlc::set_handler(handler)
+            .map_err(|error| CliError::System { what: "catch Ctrl-C", source: io::Error::other(error) })?;
         Ok(Self(pressed))
     }
 

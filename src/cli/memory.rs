@@ -19,7 +19,8 @@ mod tests {
 
     #[test]
     fn a_field_of_the_rollup_is_read() {
-        let rollup = "55d0-7ffd ---p 00000000 00:00 0 [rollup]\nRss:  1856 kB\nAnonymous:             124 kB\n";
+        let rollup =
+            "55d0-7ffd ---p 00000000 00:00 0 [rollup]\nRss:  1856 kB\nAnonymous:             124 kB\n";
         assert_eq!(parse(rollup, "Anonymous:"), Some(124 * 1024));
         assert_eq!(parse(rollup, "Swap:"), None);
     }

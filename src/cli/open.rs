@@ -59,9 +59,10 @@ impl CollectionArgs {
         let mut all = database.collections()?;
         let known = || all.iter().map(|info| info.name.clone()).collect::<Vec<_>>();
         let index = match &self.collection {
-            Some(name) => all.iter().position(|info| info.name == *name).ok_or_else(|| {
-                redknot::Error::UnknownCollection { name: name.clone(), known: known() }
-            })?,
+            Some(name) => all
+                .iter()
+                .position(|info| info.name == *name)
+                .ok_or_else(|| redknot::Error::UnknownCollection { name: name.clone(), known: known() })?,
             None => match all.len() {
                 0 => return Err(CliError::NoCollection),
                 1 => 0,

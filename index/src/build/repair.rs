@@ -96,7 +96,8 @@ impl<R: VectorRows + ?Sized> Repair<'_, R> {
         }
         self.searcher.beam(query, nearest, self.layer, self.ef, &mut self.scratch)?;
         // The row where the base layer was entered may itself be unreached, and what was found from it.
-        let found = self.scratch.candidates.iter().map(|neighbor| neighbor.id).find(|&from| usable(self, from));
+        let found =
+            self.scratch.candidates.iter().map(|neighbor| neighbor.id).find(|&from| usable(self, from));
         Ok(found.unwrap_or_else(|| self.room_below(entry)))
     }
 
@@ -104,7 +105,8 @@ impl<R: VectorRows + ?Sized> Repair<'_, R> {
     fn room_below(&self, mut id: u32) -> u32 {
         while !self.has_room(id) {
             // All its links are tree links; a deeper row is nearer to a leaf.
-            match self.searcher.graph.links(id, self.layer).find(|&to| self.is_tree_link(id, to) && to != id) {
+            match self.searcher.graph.links(id, self.layer).find(|&to| self.is_tree_link(id, to) && to != id)
+            {
                 Some(child) => id = child,
                 None => break,
             }
@@ -137,7 +139,11 @@ impl<R: VectorRows + ?Sized> Repair<'_, R> {
             }
         }
         let evicted = most.map(|slack| slack.id);
-        graph.store(from, self.layer, links.into_iter().map(|link| if Some(link) == evicted { to } else { link }));
+        graph.store(
+            from,
+            self.layer,
+            links.into_iter().map(|link| if Some(link) == evicted { to } else { link }),
+        );
         Ok(())
     }
 }

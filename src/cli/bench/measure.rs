@@ -50,13 +50,7 @@ impl Queries {
 
     /// The coordinates of query `index`.
     pub(in crate::cli) fn coordinates(&self, index: usize) -> Vec<f32> {
-        let range = index * self.dim..(index + 1) * self.dim;
-        match &self.values {
-            Values::F32(values) => values[range].to_vec(),
-            Values::F16(values) => values[range].iter().map(|value| value.to_f32()).collect(),
-            Values::I8(values) => values[range].iter().map(|&value| f32::from(value)).collect(),
-            Values::U8(values) => values[range].iter().map(|&value| f32::from(value)).collect(),
-        }
+        self.values.row_as_f32(index, self.dim)
     }
 }
 

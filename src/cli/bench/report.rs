@@ -107,7 +107,11 @@ impl Report for Bench {
             self.rounds
         )?;
         if self.unlinked > 0 {
-            writeln!(out, "{} rows are not linked and are scanned: run `redknot build`", count(self.unlinked))?;
+            writeln!(
+                out,
+                "{} rows are not linked and are scanned: run `redknot build`",
+                count(self.unlinked)
+            )?;
         }
         for (name, result) in &self.policies {
             let header = ["", "ef", "recall", "queries/s", "p50 µs", "p99 µs", "distances", "hops"];

@@ -74,13 +74,18 @@ impl<K: Ord + Clone> Truth<K> {
         collection: &Collection<T, P>,
         names: &RowNames<T>,
     ) -> Result<Self, CliError> {
-        let wrong = |what, expected, got| CliError::GroundTruth { path: path.to_owned(), what, expected, got };
+        let wrong =
+            |what, expected, got| CliError::GroundTruth { path: path.to_owned(), what, expected, got };
         if table.k() < k {
             return Err(wrong("is too narrow", format!("{k} rows a query (-k)"), table.k().to_string()));
         }
         let got = table.queries().len();
         if got < queries {
-            return Err(wrong("is too short", format!("a line for each of {queries} queries"), got.to_string()));
+            return Err(wrong(
+                "is too short",
+                format!("a line for each of {queries} queries"),
+                got.to_string(),
+            ));
         }
         let mut nearest = Vec::with_capacity(queries);
         for rows in table.queries().take(queries) {
@@ -91,7 +96,11 @@ impl<K: Ord + Clone> Truth<K> {
                     Some(key) => keys.push(key),
                     None => {
                         let expected = "row numbers of the imported file as keys".to_owned();
-                        return Err(wrong("names a row that is not in the collection", expected, row.to_string()));
+                        return Err(wrong(
+                            "names a row that is not in the collection",
+                            expected,
+                            row.to_string(),
+                        ));
                     }
                 }
             }

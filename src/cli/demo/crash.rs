@@ -44,7 +44,9 @@ pub(super) fn play(path: &Path, quick: bool, stage: &mut Stage) -> Result<Crashe
     // The report of a transaction comes after its commit: one more may be there, but only whole.
     let found = [acknowledged, acknowledged + 1].into_iter().find(|&last| rows == rows_after(last));
     stage.check(
-        format_args!("all {acknowledged} reported transactions are there; what was cut off is whole or absent"),
+        format_args!(
+            "all {acknowledged} reported transactions are there; what was cut off is whole or absent"
+        ),
         found.is_some(),
     );
     let missed = missed_by_search(&database, &rows)?;
@@ -73,7 +75,11 @@ fn write_until_killed(path: &Path, kill_after: u64) -> Result<u64, CliError> {
     killed?;
     if acknowledged < kill_after {
         let expected = format!("{kill_after} transactions before the kill");
-        return Err(CliError::Demo { what: "writer ended by itself", expected, got: acknowledged.to_string() });
+        return Err(CliError::Demo {
+            what: "writer ended by itself",
+            expected,
+            got: acknowledged.to_string(),
+        });
     }
     Ok(acknowledged)
 }

@@ -98,8 +98,8 @@ impl Stage {
 /// Runs `redknot demo`.
 pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
     let data = Data::find(args.data.as_deref())?;
-    let folder = tempfile::tempdir()
-        .map_err(|source| CliError::System { what: "make a temporary folder", source })?;
+    let folder =
+        tempfile::tempdir().map_err(|source| CliError::System { what: "make a temporary folder", source })?;
     let path = args.keep.clone().unwrap_or_else(|| folder.path().join("demo.redknot"));
     let mut stage = Stage { output: args.output, failed: Vec::new() };
     let mut facts = play(args, &data, &path, &mut stage)?;
@@ -133,8 +133,7 @@ fn play(args: &Args, data: &Data, path: &Path, stage: &mut Stage) -> Result<Fact
     stage.check(format_args!("every row of the file was read"), import.rows == data.rows());
 
     stage.title("3. Build: link the rows into an HNSW graph");
-    let built =
-        build(&database, COLLECTION, None, None, args.output, &Interrupt::never())?;
+    let built = build(&database, COLLECTION, None, None, args.output, &Interrupt::never())?;
     stage.say(format_args!(
         "  {} rows linked in {:.2} s: {} rows/s",
         output::count(built.linked),
@@ -154,13 +153,17 @@ fn play(args: &Args, data: &Data, path: &Path, stage: &mut Stage) -> Result<Fact
     let crash = crash::play(path, args.quick, stage)?;
 
     stage.title("7. What it takes");
-    let file_bytes =
-        std::fs::metadata(path).map_err(|source| CliError::System { what: "read the file's length", source })?.len();
+    let file_bytes = std::fs::metadata(path)
+        .map_err(|source| CliError::System { what: "read the file's length", source })?
+        .len();
     let rows = import.rows.max(1);
     let (size, vectors) = (output::bytes(file_bytes), output::bytes(import.vector_bytes));
     stage.say(format_args!("  file: {size} ({} bytes a row; vectors alone: {vectors})", file_bytes / rows));
     if let Some(private) = private_bytes {
-        stage.say(format_args!("  private memory of the process after the searches: {}", output::bytes(private)));
+        stage.say(format_args!(
+            "  private memory of the process after the searches: {}",
+            output::bytes(private)
+        ));
     }
     Ok(Facts {
         file: path.display().to_string(),

@@ -34,11 +34,7 @@ struct Definition {
 }
 
 /// Answers the queries and checks that the nearest definition of each is the true one.
-pub(super) fn answer(
-    database: &Database,
-    data: &Data,
-    stage: &mut Stage,
-) -> Result<Vec<Answered>, CliError> {
+pub(super) fn answer(database: &Database, data: &Data, stage: &mut Stage) -> Result<Vec<Answered>, CliError> {
     stage.title("5. A few queries: definitions that are not in the database, and the nearest that are");
     let read = database.begin_read()?;
     let collection = read.open_collection_named::<u64, &'static str>(COLLECTION)?;

@@ -68,16 +68,16 @@ impl OnRows for Load<'_> {
             if in_batch == 0 {
                 break None;
             }
+            if self.interrupt.pressed() {
+                let done = format!("{} rows are committed and stay", output::count(rows));
+                return Err(CliError::Interrupted { done });
+            }
             match self.commit::<K, P>(rows) {
                 Ok(already) => replaced += already,
                 Err(error) => break Some(error),
             }
             rows += in_batch as u64;
-            self.progress.set(rows, self.file.rows());
-            if self.interrupt.pressed() {
-                let done = format!("{} rows are committed and stay", output::count(rows));
-                return Err(CliError::Interrupted { done });
-            }
+            self.progress.set(rows, self.rows_in_all(rows));
             let max_rows = Self::batch_rows(&self.file);
             if let Err(error) = self.file.read(max_rows, &mut self.batch) {
                 break Some(error.into());
@@ -98,6 +98,14 @@ impl Load<'_> {
     /// Rows of a batch of `file`.
     pub(in crate::cli) fn batch_rows(file: &VectorFile) -> usize {
         (BATCH_BYTES / file.element().bytes_per_row(file.dim()).max(1)).max(1)
+    }
+
+    /// Rows of the whole file: as it says, or else estimated from the part of it that `rows` rows took.
+    fn rows_in_all(&self, rows: u64) -> Option<u64> {
+        self.file.rows().or_else(|| {
+            let (read, total) = self.file.progress_bytes();
+            Some((total? as f64 / read.max(1) as f64 * rows as f64) as u64)
+        })
     }
 
     /// Commits the batch, whose first row is row `first_row` of the file; how many of its keys were there before.

@@ -92,7 +92,10 @@ impl Report for Imported {
         if self.replaced > 0 {
             writeln!(out, "{} of them replaced rows of the same key", output::count(self.replaced))?;
         }
-        writeln!(out, "searches find them now; `redknot build` links them into the graph, which makes searches fast")
+        writeln!(
+            out,
+            "searches find them now; `redknot build` links them into the graph, which makes searches fast"
+        )
     }
 }
 
