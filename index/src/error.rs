@@ -32,6 +32,14 @@ pub enum Error {
         /// How many rows there are.
         len: u32,
     },
+    /// A vector whose bytes are not as many as those of the rows.
+    #[error("a row has {expected} bytes, got {got}")]
+    RowLength {
+        /// Bytes of a row.
+        expected: usize,
+        /// Bytes that were given.
+        got: usize,
+    },
     /// A row that is to be linked is in the graph already, or was named twice.
     #[error("row {id} is linked already or named twice: pass each unlinked row once")]
     AlreadyLinked {

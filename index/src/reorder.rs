@@ -1,6 +1,9 @@
 //! Renumbering rows so that neighbours share pages.
 
-use crate::{Error, MemGraph};
+mod pack;
+
+use crate::Error;
+pub(crate) use pack::pack;
 
 /// A renumbering of the rows of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,12 +39,18 @@ impl Permutation {
         self.old_ids.is_empty()
     }
 
-    /// The new number of the row that was `old`. Panics if there is no such row.
+    /// The new number of the row that was `old`.
+    ///
+    /// # Panics
+    /// If there is no such row.
     pub fn new_id(&self, old: u32) -> u32 {
         self.new_ids[old as usize]
     }
 
-    /// The old number of the row that is now `new`. Panics if there is no such row.
+    /// The old number of the row that is now `new`.
+    ///
+    /// # Panics
+    /// If there is no such row.
     pub fn old_id(&self, new: u32) -> u32 {
         self.old_ids[new as usize]
     }
