@@ -32,14 +32,6 @@ pub enum Error {
         /// How many rows there are.
         len: u32,
     },
-    /// A vector whose bytes are not as many as those of the rows.
-    #[error("a row has {expected} bytes, got {got}")]
-    RowLength {
-        /// Bytes of a row.
-        expected: usize,
-        /// Bytes that were given.
-        got: usize,
-    },
     /// A row that is to be linked is in the graph already, or was named twice.
     #[error("row {id} is linked already or named twice: pass each unlinked row once")]
     AlreadyLinked {
@@ -75,4 +67,30 @@ pub enum Error {
         /// What the source reported.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A query whose bytes are not those of a row.
+    #[error("the query has {got} bytes, rows have {expected}: encode it as the rows are")]
+    RowLength {
+        /// Bytes of a row.
+        expected: usize,
+        /// Bytes of the query.
+        got: usize,
+    },
+    /// Threads could not be started.
+    #[error("threads could not be started: {source}")]
+    Threads {
+        /// What the system said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The stored index contradicts itself.
+    #[error("the index is damaged: {what}; run `verify`, and restore a backup if it confirms this")]
+    Damaged {
+        /// What does not fit.
+        what: String,
+    },
+    /// A metric that cannot be computed over an element type.
+    #[error(transparent)]
+    UnsupportedPair(#[from] crate::UnsupportedPair),
+    /// The file below.
+    #[error(transparent)]
+    Storage(#[from] redknot_storage::Error),
 }

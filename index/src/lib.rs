@@ -7,9 +7,12 @@ mod element;
 mod error;
 mod mem_graph;
 mod metric;
+mod record;
 mod reorder;
 mod rows;
 mod search;
+mod stored;
+mod vector;
 
 pub use build::{BuildParams, Builder};
 pub use distance::{Isa, Kernel, UnsupportedPair};
@@ -17,6 +20,11 @@ pub use element::{Element, MAX_DIM, row_bytes};
 pub use error::Error;
 pub use mem_graph::MemGraph;
 pub use metric::{Metric, UnknownName};
+pub use record::{IndexConfig, IndexRecord};
 pub use reorder::Permutation;
 pub use rows::VectorRows;
 pub use search::{Neighbor, Scratch};
+pub use stored::{
+    BuildOptions, BuildPhase, BuildProgress, Built, Found, OnProgress, Reader, Save, SearchParams, Writer, build,
+};
+pub use vector::{VectorError, VectorRef, decode, encode};

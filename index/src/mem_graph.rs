@@ -130,6 +130,15 @@ impl MemGraph {
         self.levels.get(id as usize).copied().filter(|&level| level != UNLINKED)
     }
 
+    /// Makes `id`, which must be of the highest level, the row where searches start.
+    pub fn set_entry(&mut self, id: u32) -> Result<(), Error> {
+        if self.level(id).is_none_or(|level| level < self.top_level()) {
+            return Err(Error::Damaged { what: format!("row {id}, where searches start, is not of the top level") });
+        }
+        self.entry = Some(id);
+        Ok(())
+    }
+
     /// The level of the entry point, 0 for an empty graph.
     pub fn top_level(&self) -> u8 {
         self.entry.and_then(|entry| self.level(entry)).unwrap_or(0)

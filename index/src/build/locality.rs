@@ -33,7 +33,7 @@ pub(super) fn sort<R: VectorRows + ?Sized>(
                 let layers = (1..=graph.top_level()).rev();
                 row.start = Some(searcher.approach(query, entry, layers, scratch)?.id);
             }
-            Ok(())
+            Ok::<(), Error>(())
         })
     })?;
     let places = reorder::pack(graph, 1, RUN);

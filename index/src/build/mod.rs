@@ -102,6 +102,11 @@ impl<'a, R: VectorRows + ?Sized> Builder<'a, R> {
         &self.graph
     }
 
+    /// Hands out the graph as it is. Rows that still wait stay unlinked.
+    pub fn into_graph(self) -> MemGraph {
+        self.graph
+    }
+
     /// Rows that wait for their links.
     pub fn remaining(&self) -> usize {
         self.pending.len() - self.linked

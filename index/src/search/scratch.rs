@@ -34,6 +34,12 @@ pub(crate) struct ScratchPool<T = Scratch>(Mutex<Vec<T>>);
 
 impl<T> Default for ScratchPool<T> {
     fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> ScratchPool<T> {
+    pub(crate) const fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }
 }

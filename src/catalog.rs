@@ -1,0 +1,198 @@
+//! The catalogue: which collections a file has.
+
+use redb::{ReadableTable, TableDefinition};
+use redknot_index::IndexRecord;
+use redknot_storage::{ArrayId, RESERVED_PREFIX, Snapshot, WriteTxn};
+
+use crate::definition::CollectionDefinition;
+use crate::error::{Error, Result};
+use crate::key::Key;
+use crate::keys::KeyMaps;
+
+const COLLECTIONS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("redknot.collections");
+const RECORD_FORMAT: u32 = 1;
+const MAX_NAME_BYTES: usize = 255;
+
+/// What the file says of one collection.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    /// Bytes of every key, `None` where they differ.
+    pub(crate) key_width: Option<usize>,
+    pub(crate) keys: KeyMaps,
+    pub(crate) key_type: String,
+    pub(crate) value_type: String,
+    pub(crate) index: IndexRecord,
+}
+
+/// A table of payloads: key bytes → value bytes.
+pub(crate) type Values<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
+
+/// Name of the table of payloads of collection `name`.
+pub(crate) fn values_name(name: &str) -> String {
+    format!("{RESERVED_PREFIX}values.{name}")
+}
+
+impl Record {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.extend_from_slice(&RECORD_FORMAT.to_le_bytes());
+        out.extend_from_slice(&(self.key_width.unwrap_or(0) as u32).to_le_bytes());
+        for number in [self.keys.of_nodes.0, self.keys.dense.0, self.keys.in_tree] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        for name in [&self.key_type, &self.value_type] {
+            out.extend_from_slice(&(name.len() as u16).to_le_bytes());
+            out.extend_from_slice(name.as_bytes());
+        }
+        let index = self.index.to_bytes();
+        out.extend_from_slice(&(index.len() as u32).to_le_bytes());
+        out.extend_from_slice(&index);
+        out
+    }
+
+    fn from_bytes(name: &str, bytes: &[u8]) -> Result<Record> {
+        let damaged = || Error::corrupt(format!("the record of collection {name:?} cannot be read"));
+        let mut rest = Bytes(bytes);
+        if rest.u32().ok_or_else(damaged)? != RECORD_FORMAT {
+            return Err(damaged());
+        }
+        let width = rest.u32().ok_or_else(damaged)? as usize;
+        let of_nodes = ArrayId(rest.u64().ok_or_else(damaged)?);
+        let dense = ArrayId(rest.u64().ok_or_else(damaged)?);
+        let in_tree = rest.u64().ok_or_else(damaged)?;
+        let key_type = rest.text().ok_or_else(damaged)?;
+        let value_type = rest.text().ok_or_else(damaged)?;
+        let len = rest.u32().ok_or_else(damaged)? as usize;
+        let index = IndexRecord::from_bytes(rest.take(len).ok_or_else(damaged)?)?;
+        Ok(Record {
+            key_width: (width > 0).then_some(width),
+            keys: KeyMaps { of_nodes, dense, in_tree },
+            key_type,
+            value_type,
+            index,
+        })
+    }
+
+    /// Fails where `definition` says something else than the file.
+    pub(crate) fn check<K: Key, V: redb::Value>(&self, definition: &CollectionDefinition<'_, K, V>) -> Result<()> {
+        self.check_types::<K, V>(definition.name)?;
+        let config = self.index.config();
+        let compared = [
+            ("dimension", definition.dim.to_string(), config.dim.to_string()),
+            ("metric", definition.metric.to_string(), config.metric.to_string()),
+            ("element type", definition.element.to_string(), config.element.to_string()),
+            ("m", definition.m.to_string(), config.m.to_string()),
+        ];
+        compare(definition.name, compared)
+    }
+
+    /// Fails where the file has other types of keys and values.
+    pub(crate) fn check_types<K: Key, V: redb::Value>(&self, name: &str) -> Result<()> {
+        let compared = [
+            ("key type", K::type_name(), self.key_type.clone()),
+            ("value type", V::type_name().name().to_string(), self.value_type.clone()),
+        ];
+        compare(name, compared)
+    }
+}
+
+fn compare(name: &str, compared: impl IntoIterator<Item = (&'static str, String, String)>) -> Result<()> {
+    for (what, expected, found) in compared {
+        if expected != found {
+            return Err(Error::DefinitionMismatch { name: name.into(), what, expected, found });
+        }
+    }
+    Ok(())
+}
+
+/// What is left to read of a record.
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let len = u16::from_le_bytes(self.take(2)?.try_into().ok()?);
+        String::from_utf8(self.take(len.into())?.to_vec()).ok()
+    }
+}
+
+/// Refuses a name that no collection or table can have.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let refuse = |why: String| Err(Error::InvalidName { name: name.into(), why });
+    if name.is_empty() {
+        return refuse("it is empty".into());
+    }
+    if name.len() > MAX_NAME_BYTES {
+        return refuse(format!("it has {} bytes, at most {MAX_NAME_BYTES} are allowed", name.len()));
+    }
+    if name.starts_with(RESERVED_PREFIX) {
+        return refuse(format!("names that begin with {RESERVED_PREFIX:?} belong to redknot"));
+    }
+    Ok(())
+}
+
+/// The record of collection `name` in a committed state.
+pub(crate) fn read(snapshot: &Snapshot, name: &str) -> Result<Option<Record>> {
+    let table = match snapshot.open_table(COLLECTIONS) {
+        Ok(table) => table,
+        Err(redknot_storage::Error::Table(redb::TableError::TableDoesNotExist(_))) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let record = table.get(name).map_err(Error::redb)?;
+    record.map(|bytes| Record::from_bytes(name, bytes.value())).transpose()
+}
+
+/// All collections of a committed state, by name.
+pub(crate) fn all(snapshot: &Snapshot) -> Result<Vec<(String, Record)>> {
+    let table = match snapshot.open_table(COLLECTIONS) {
+        Ok(table) => table,
+        Err(redknot_storage::Error::Table(redb::TableError::TableDoesNotExist(_))) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut records = Vec::new();
+    for pair in table.iter().map_err(Error::redb)? {
+        let (name, bytes) = pair.map_err(Error::redb)?;
+        records.push((name.value().to_string(), Record::from_bytes(name.value(), bytes.value())?));
+    }
+    Ok(records)
+}
+
+/// The record of collection `name` in an open transaction.
+pub(crate) fn read_in(txn: &WriteTxn, name: &str) -> Result<Option<Record>> {
+    let table = txn.open_table(COLLECTIONS)?;
+    let record = table.get(name).map_err(Error::redb)?;
+    record.map(|bytes| Record::from_bytes(name, bytes.value())).transpose()
+}
+
+pub(crate) fn write_bytes(txn: &WriteTxn, name: &str, record: &[u8]) -> Result<()> {
+    txn.open_table(COLLECTIONS)?.insert(name, record).map_err(Error::redb)?;
+    Ok(())
+}
+
+pub(crate) fn remove(txn: &WriteTxn, name: &str) -> Result<()> {
+    txn.open_table(COLLECTIONS)?.remove(name).map_err(Error::redb)?;
+    Ok(())
+}
+
+/// Names of all collections of an open transaction.
+pub(crate) fn names_in(txn: &WriteTxn) -> Result<Vec<String>> {
+    let table = txn.open_table(COLLECTIONS)?;
+    let mut names = Vec::new();
+    for pair in table.iter().map_err(Error::redb)? {
+        names.push(pair.map_err(Error::redb)?.0.value().to_string());
+    }
+    Ok(names)
+}

@@ -1,0 +1,89 @@
+//! Rows in memory: as many as one step of an import takes.
+
+use half::f16;
+use redknot_index::Element;
+
+/// Consecutive rows of a file.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// The coordinates, `[rows, dim]`, row after row.
+    pub(crate) values: Values,
+    /// One key a row, or empty where the file has none.
+    pub(crate) keys: Vec<Key>,
+    /// One payload a row, or empty where the file has none. `None` is a row without one in a file where others may have one.
+    pub(crate) payloads: Vec<Option<String>>,
+}
+
+impl Batch {
+    /// Forgets the rows, keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.values.clear();
+        self.keys.clear();
+        self.payloads.clear();
+    }
+}
+
+/// The key of a row, as the file spells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// A JSON integer.
+    Integer(u64),
+    /// A JSON string, or a line of a key file.
+    Text(String),
+}
+
+/// Coordinates in the type that the file holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Values {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+    I8(Vec<i8>),
+    U8(Vec<u8>),
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        Self::F32(Vec::new())
+    }
+}
+
+impl Values {
+    /// The type of the coordinates.
+    pub(crate) fn element(&self) -> Element {
+        match self {
+            Self::F32(_) => Element::F32,
+            Self::F16(_) => Element::F16,
+            Self::I8(_) => Element::I8,
+            Self::U8(_) => Element::U8,
+        }
+    }
+
+    /// Number of coordinates: rows × dim.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::F16(values) => values.len(),
+            Self::I8(values) => values.len(),
+            Self::U8(values) => values.len(),
+        }
+    }
+
+    /// Appends the coordinates to `out` as f32; exact for every type held here.
+    pub(crate) fn append_as_f32(&self, out: &mut Vec<f32>) {
+        match self {
+            Self::F32(values) => out.extend_from_slice(values),
+            Self::F16(values) => out.extend(values.iter().map(|value| value.to_f32())),
+            Self::I8(values) => out.extend(values.iter().map(|&value| f32::from(value))),
+            Self::U8(values) => out.extend(values.iter().map(|&value| f32::from(value))),
+        }
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Self::F32(values) => values.clear(),
+            Self::F16(values) => values.clear(),
+            Self::I8(values) => values.clear(),
+            Self::U8(values) => values.clear(),
+        }
+    }
+}

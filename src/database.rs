@@ -1,0 +1,165 @@
+//! The handle of one database file.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redknot_storage::{Options, Stats, Storage};
+
+use crate::build::Build;
+use crate::catalog;
+use crate::definition::CollectionDefinition;
+use crate::error::Result;
+use crate::info::CollectionInfo;
+use crate::key::Key;
+use crate::read::ReadTransaction;
+use crate::verify::{self, Report};
+use crate::write::WriteTransaction;
+
+/// One open database file.
+///
+/// Shared by reference (or in an `Arc`) between threads: any number of them read while one writes. The file stays
+/// locked until the handle and every transaction are dropped.
+#[derive(Debug)]
+pub struct Database {
+    storage: Arc<Storage>,
+}
+
+/// Options of a handle; all of them may differ from one opening of a file to the next.
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    options: Options,
+}
+
+impl Database {
+    /// Creates the file `path`, which must not exist, with default options.
+    pub fn create(path: impl AsRef<Path>) -> Result<Database> {
+        Database::builder().create(path)
+    }
+
+    /// Opens the file `path` for reading and writing, with default options.
+    pub fn open(path: impl AsRef<Path>) -> Result<Database> {
+        Database::builder().open(path)
+    }
+
+    /// Opens the file `path` for reading, with default options. Several processes may do so while none has it
+    /// open for writing; [`Database::begin_write`] then fails.
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Database> {
+        Database::builder().open_read_only(path)
+    }
+
+    /// Options other than the defaults.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The state of the last commit.
+    pub fn begin_read(&self) -> Result<ReadTransaction> {
+        Ok(ReadTransaction::new(self.storage.snapshot()?))
+    }
+
+    /// Begins the write transaction; waits while there is another.
+    pub fn begin_write(&self) -> Result<WriteTransaction> {
+        Ok(WriteTransaction::new(self.storage.begin_write()?))
+    }
+
+    /// Links the rows of a collection that were imported and not linked yet; see [`Build`].
+    pub fn build<K: Key, V: redb::Value + 'static>(
+        &self,
+        definition: CollectionDefinition<'_, K, V>,
+    ) -> Build<'_> {
+        Build::new(&self.storage, definition.name)
+    }
+
+    /// As [`Database::build`], for a program that knows a collection by its name only.
+    pub fn build_named(&self, name: &str) -> Build<'_> {
+        Build::new(&self.storage, name)
+    }
+
+    /// The collections of the file.
+    pub fn collections(&self) -> Result<Vec<CollectionInfo>> {
+        let snapshot = self.storage.snapshot()?;
+        let records = catalog::all(&snapshot)?;
+        records.into_iter().map(|(name, record)| CollectionInfo::new(&snapshot, name, &record)).collect()
+    }
+
+    /// Checks the whole content: blocks and their checksums, the map of keys, every graph. What is wrong is in the
+    /// report, not an error. Reads every byte of the arrays.
+    pub fn verify(&self) -> Result<Report> {
+        verify::run(&self.storage)
+    }
+
+    /// Has redb check every page of the file against its checksums; `true` where all is well. Needs the file for
+    /// itself: fails where a read transaction is alive.
+    pub fn check_integrity(&self) -> Result<bool> {
+        Ok(self.storage.check_integrity()?)
+    }
+
+    /// Gives the space of removed rows back to the file system; `true` if the file got shorter. Needs the file for
+    /// itself: fails where a read transaction is alive.
+    pub fn compact(&self) -> Result<bool> {
+        Ok(self.storage.compact()?)
+    }
+
+    /// Copies the last commit to the new file `path`, compacted, while writes go on.
+    pub fn backup(&self, path: impl AsRef<Path>) -> Result<()> {
+        Ok(self.storage.backup(path)?)
+    }
+
+    /// Figures of the open file.
+    pub fn stats(&self) -> Result<Stats> {
+        Ok(self.storage.stats()?)
+    }
+}
+
+impl Builder {
+    /// Memory for the page cache of the small tables and of an open write transaction, in bytes; 1 MiB to 64 GiB,
+    /// 128 MiB by default. Vectors and graphs are read through the map and do not use it.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: usize) -> Builder {
+        self.options.cache_bytes = bytes;
+        self
+    }
+
+    /// Address space to reserve for the map; 1 TiB by default, 0 for none.
+    #[must_use]
+    pub fn reserve_bytes(mut self, bytes: u64) -> Builder {
+        self.options.reserve_bytes = bytes;
+        self
+    }
+
+    /// Reads blocks as owned copies instead of through the map: slower and with more memory, but safe from signals
+    /// when the file is cut from outside or the medium fails.
+    #[must_use]
+    pub fn owned_blocks(mut self, owned: bool) -> Builder {
+        self.options.owned_blocks = owned;
+        self
+    }
+
+    /// After how long without a commit the state is saved that makes reopening after a crash fast; `None` never.
+    #[must_use]
+    pub fn idle_commit(mut self, after: Option<Duration>) -> Builder {
+        self.options.idle_commit = after;
+        self
+    }
+
+    /// See [`Database::create`].
+    pub fn create(&self, path: impl AsRef<Path>) -> Result<Database> {
+        Ok(Database { storage: Arc::new(Storage::create(path, &self.options)?) })
+    }
+
+    /// See [`Database::open`].
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Database> {
+        Ok(Database { storage: Arc::new(Storage::open(path, &self.options)?) })
+    }
+
+    /// See [`Database::open_read_only`].
+    pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<Database> {
+        Ok(Database { storage: Arc::new(Storage::open_read_only(path, &self.options)?) })
+    }
+
+    /// Opens the database on `disk`, or creates one where it is empty: for tests that own the disk.
+    pub fn on_disk(&self, disk: Arc<dyn redknot_storage::Disk>) -> Result<Database> {
+        Ok(Database { storage: Arc::new(Storage::on_disk(disk, &self.options)?) })
+    }
+}

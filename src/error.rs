@@ -1,0 +1,123 @@
+//! What can go wrong: every error says what was expected, what was found, and what to do.
+
+use redknot_index::VectorError;
+
+/// An error of redknot.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file, the medium, or a table.
+    #[error(transparent)]
+    Storage(#[from] redknot_storage::Error),
+    /// The index.
+    #[error(transparent)]
+    Index(redknot_index::Error),
+    /// A vector that the collection cannot hold or compare.
+    #[error("the vector is not usable here: {0}")]
+    Vector(#[from] VectorError),
+    /// The collection does not exist.
+    #[error("there is no collection {name:?}; {}", existing(.known))]
+    UnknownCollection {
+        /// The name asked for.
+        name: String,
+        /// The collections that there are.
+        known: Vec<String>,
+    },
+    /// The definition says something else than the file.
+    #[error("collection {name:?} was created with {what} {found}, the definition says {expected}; use the definition it was created with, or another name")]
+    DefinitionMismatch {
+        /// The collection.
+        name: String,
+        /// What differs.
+        what: &'static str,
+        /// What the definition says.
+        expected: String,
+        /// What the file says.
+        found: String,
+    },
+    /// A name that no collection or table can have.
+    #[error("{name:?} cannot be a name: {why}; choose another")]
+    InvalidName {
+        /// The name.
+        name: String,
+        /// The rule it breaks.
+        why: String,
+    },
+    /// A key without bytes.
+    #[error("the key is empty; keys have 1 to 4096 bytes")]
+    EmptyKey,
+    /// A key that is too long.
+    #[error("the key has {got} bytes, at most {limit} are allowed; use a shorter key, such as a hash of it")]
+    KeyTooLong {
+        /// Bytes of the key.
+        got: usize,
+        /// Most bytes of a key.
+        limit: usize,
+    },
+    /// A parameter of a query or an operation out of its range.
+    #[error("{name} = {got} is not allowed; expected {expected}")]
+    InvalidParameter {
+        /// The parameter.
+        name: &'static str,
+        /// The value handed over.
+        got: String,
+        /// What is allowed.
+        expected: &'static str,
+    },
+    /// As many of one thing as of another are needed.
+    #[error("expected {expected} {what}, one for each key, got {got}")]
+    WrongCount {
+        /// What was counted.
+        what: &'static str,
+        /// How many were expected.
+        expected: usize,
+        /// How many there are.
+        got: usize,
+    },
+    /// A key that names no row, where one is needed.
+    #[error("there is no row with key {key} in collection {name:?}; insert it first, or check the key")]
+    UnknownKey {
+        /// The collection.
+        name: String,
+        /// The key.
+        key: String,
+    },
+    /// Threads could not be started.
+    #[error("threads could not be started: {source}")]
+    Threads {
+        /// What the system said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The caller asked for an end. What was committed before stays.
+    #[error("cancelled; what was committed before is kept")]
+    Cancelled,
+}
+
+/// Shorthand for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub(crate) fn redb(error: redb::StorageError) -> Error {
+        Error::Storage(error.into())
+    }
+
+    pub(crate) fn corrupt(what: impl Into<String>) -> Error {
+        Error::Storage(redknot_storage::Error::Corrupt { what: what.into() })
+    }
+}
+
+impl From<redknot_index::Error> for Error {
+    fn from(error: redknot_index::Error) -> Error {
+        match error {
+            redknot_index::Error::Cancelled => Error::Cancelled,
+            other => Error::Index(other),
+        }
+    }
+}
+
+fn existing(known: &[String]) -> String {
+    match known {
+        [] => "the file has none: create it first".into(),
+        names => format!("the file has {}", names.join(", ")),
+    }
+}

@@ -1,0 +1,168 @@
+//! Changing the database.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use redb::{Table, TableDefinition};
+use redknot_index::{IndexConfig, IndexRecord};
+use redknot_storage::WriteTxn;
+
+use crate::catalog::{self, Record, Values, values_name};
+use crate::collection_mut::CollectionMut;
+use crate::definition::CollectionDefinition;
+use crate::error::{Error, Result};
+use crate::key::Key;
+use crate::keys::KeyMaps;
+
+/// The write transaction: tables and collections change together, or not at all.
+///
+/// Reads through it see its own changes, searches included. Dropped without [`WriteTransaction::commit`], it
+/// changes nothing.
+pub struct WriteTransaction {
+    pub(crate) txn: WriteTxn,
+    /// Records of the collections that were opened.
+    open: BTreeMap<String, OpenRecord>,
+}
+
+struct OpenRecord {
+    record: Record,
+    before: Vec<u8>,
+}
+
+impl WriteTransaction {
+    pub(crate) fn new(txn: WriteTxn) -> WriteTransaction {
+        WriteTransaction { txn, open: BTreeMap::new() }
+    }
+
+    /// Opens an ordinary redb table, creating it where it does not exist.
+    pub fn open_table<'t, K: redb::Key + 'static, V: redb::Value + 'static>(
+        &'t self,
+        definition: TableDefinition<'_, K, V>,
+    ) -> Result<Table<'t, K, V>> {
+        catalog::check_name(redb::TableHandle::name(&definition))?;
+        Ok(self.txn.open_table(definition)?)
+    }
+
+    /// Opens a collection, creating it where it does not exist.
+    pub fn open_collection<K: Key, V: redb::Value + 'static>(
+        &mut self,
+        definition: CollectionDefinition<'_, K, V>,
+    ) -> Result<CollectionMut<'_, K, V>> {
+        let name = definition.name;
+        catalog::check_name(name)?;
+        if !self.open.contains_key(name) {
+            let record = match catalog::read_in(&self.txn, name)? {
+                Some(record) => record,
+                None => self.create(&definition)?,
+            };
+            self.remember(name, record);
+        }
+        self.opened(name)?.check(&definition)?;
+        self.collection_mut(name)
+    }
+
+    /// Opens an existing collection of which only the name, the key type and the payload type are known.
+    pub fn open_collection_named<K: Key, V: redb::Value + 'static>(
+        &mut self,
+        name: &str,
+    ) -> Result<CollectionMut<'_, K, V>> {
+        if !self.open.contains_key(name) {
+            let record = catalog::read_in(&self.txn, name)?;
+            let record = record.ok_or_else(|| self.unknown(name))?;
+            self.remember(name, record);
+        }
+        self.opened(name)?.check_types::<K, V>(name)?;
+        self.collection_mut(name)
+    }
+
+    /// Removes a collection with all of its rows; `false` where there is none of that name.
+    pub fn delete_collection(&mut self, name: &str) -> Result<bool> {
+        let record = match self.open.remove(name) {
+            Some(open) => open.record,
+            None => match catalog::read_in(&self.txn, name)? {
+                Some(record) => record,
+                None => return Ok(false),
+            },
+        };
+        for array in record.index.arrays() {
+            self.txn.drop_array(array)?;
+        }
+        record.keys.delete(&mut self.txn, name)?;
+        self.txn.delete_table(Values::new(&values_name(name)))?;
+        catalog::remove(&self.txn, name)?;
+        Ok(true)
+    }
+
+    /// Makes everything durable, or returns an error and keeps nothing.
+    pub fn commit(mut self) -> Result<()> {
+        for (name, open) in std::mem::take(&mut self.open) {
+            let after = open.record.to_bytes();
+            if after != open.before {
+                catalog::write_bytes(&self.txn, &name, &after)?;
+            }
+        }
+        Ok(self.txn.commit()?)
+    }
+
+    /// Gives up the transaction; dropping it does the same.
+    pub fn abort(self) -> Result<()> {
+        Ok(self.txn.abort()?)
+    }
+
+    /// Bytes of changed blocks that the transaction holds in memory.
+    pub fn dirty_bytes(&self) -> usize {
+        self.txn.dirty_bytes()
+    }
+
+    fn create<K: Key, V: redb::Value + 'static>(
+        &mut self,
+        definition: &CollectionDefinition<'_, K, V>,
+    ) -> Result<Record> {
+        let config = IndexConfig {
+            dim: definition.dim,
+            metric: definition.metric,
+            element: definition.element,
+            m: definition.m,
+            ef_construction: definition.ef_construction,
+            seed: definition.seed,
+        };
+        let index = IndexRecord::create(&mut self.txn, &config)?;
+        let record = Record {
+            key_width: K::width(),
+            keys: KeyMaps::create(&mut self.txn, K::width())?,
+            key_type: K::type_name(),
+            value_type: V::type_name().name().into(),
+            index,
+        };
+        // So that a reader of the new collection finds its tables, empty as they may be.
+        self.txn.open_table(Values::new(&values_name(definition.name)))?;
+        self.txn.open_table(crate::keys::Tree::new(&crate::keys::tree_name(definition.name)))?;
+        catalog::write_bytes(&self.txn, definition.name, &record.to_bytes())?;
+        Ok(record)
+    }
+
+    fn remember(&mut self, name: &str, record: Record) {
+        let before = record.to_bytes();
+        self.open.insert(name.into(), OpenRecord { record, before });
+    }
+
+    fn opened(&self, name: &str) -> Result<&Record> {
+        self.open.get(name).map(|open| &open.record).ok_or_else(|| self.unknown(name))
+    }
+
+    fn collection_mut<K: Key, V: redb::Value + 'static>(&mut self, name: &str) -> Result<CollectionMut<'_, K, V>> {
+        let unknown = self.unknown(name);
+        let open = self.open.get_mut(name).ok_or(unknown)?;
+        CollectionMut::new(&mut self.txn, name, &mut open.record)
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        Error::UnknownCollection { name: name.into(), known: catalog::names_in(&self.txn).unwrap_or_default() }
+    }
+}
+
+impl fmt::Debug for WriteTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteTransaction").field("dirty_bytes", &self.dirty_bytes()).finish_non_exhaustive()
+    }
+}

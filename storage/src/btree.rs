@@ -1,0 +1,373 @@
+//! Reading redb's B-tree pages in place (redb 4.4.0, file format v3: its `docs/design.md`). Only as much as it
+//! takes to find the blocks: header → table tree → root of the blocks table → branches → leaves. Whatever does
+//! not parse is `None`: the caller then reads through redb itself.
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::map::PinnedPages;
+
+const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
+const FORMAT: u8 = 3;
+const GOD_BYTE: usize = 9;
+const PRIMARY_BIT: u8 = 1;
+const RECOVERY_REQUIRED: u8 = 2;
+const TWO_PHASE: u8 = 4;
+/// Where the two commit slots begin, and their length.
+const SLOTS: usize = 64;
+const SLOT_BYTES: usize = 128;
+const LEAF: u8 = 1;
+const BRANCH: u8 = 2;
+/// Width of a block key: array (8) and block (4).
+const KEY_BYTES: usize = 12;
+/// Trees deeper than this do not exist: 2^32 pages at a fan-out of 100 are five levels.
+const MAX_DEPTH: u32 = 16;
+
+/// Length of the part of the file header that is read.
+pub(crate) const HEADER_BYTES: usize = 320;
+
+/// A page: offset in the file and length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PageRef {
+    pub(crate) offset: u64,
+    pub(crate) bytes: usize,
+}
+
+/// Key of a block: array and number.
+pub(crate) type Key = (u64, u32);
+
+/// The blocks table as of one commit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tree {
+    geometry: Geometry,
+    /// `None` where the table is empty.
+    root: Option<PageRef>,
+    /// Levels of branch pages above the leaves.
+    height: u32,
+}
+
+/// A pair of a leaf: key and value.
+pub(crate) struct Pair<'a> {
+    pub(crate) key: Key,
+    pub(crate) value: &'a [u8],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Geometry {
+    page_bytes: u64,
+    region_bytes: u64,
+    region_header_bytes: u64,
+}
+
+impl Geometry {
+    fn parse(header: &[u8]) -> Option<Geometry> {
+        if header.get(..9)? != MAGIC {
+            return None;
+        }
+        let page_bytes = u64::from(u32_at(header, 12)?);
+        let header_pages = u64::from(u32_at(header, 16)?);
+        let data_pages = u64::from(u32_at(header, 20)?);
+        (page_bytes == 4096 && data_pages > 0).then_some(Geometry {
+            page_bytes,
+            region_bytes: (header_pages + data_pages) * page_bytes,
+            region_header_bytes: header_pages * page_bytes,
+        })
+    }
+
+    /// Page numbers are packed: 5 bits order, 19 unused, 20 bits region, 20 bits index in units of the order.
+    fn page(&self, number: u64) -> Option<PageRef> {
+        let order = (number >> 59) as u32;
+        if order > 20 {
+            return None;
+        }
+        let index = number & (0xF_FFFF >> order);
+        let region = (number >> 20) & 0xF_FFFF;
+        let bytes = self.page_bytes << order;
+        let offset = self.page_bytes + region * self.region_bytes + self.region_header_bytes + index * bytes;
+        Some(PageRef { offset, bytes: usize::try_from(bytes).ok()? })
+    }
+}
+
+/// The commit slot that is current.
+fn current_slot(header: &[u8]) -> Option<&[u8]> {
+    let primary = usize::from(header.get(GOD_BYTE)? & PRIMARY_BIT);
+    let slot = header.get(SLOTS + SLOT_BYTES * primary..)?.get(..SLOT_BYTES)?;
+    (slot[0] == FORMAT).then_some(slot)
+}
+
+/// True where `header` begins as that of a redb file does.
+pub(crate) fn is_redb(header: &[u8]) -> bool {
+    header.starts_with(&MAGIC)
+}
+
+/// Whether the file has table `name`; `None` where that cannot be told, as in a file that was not closed cleanly.
+pub(crate) fn peek_table(
+    header: &[u8],
+    name: &str,
+    fetch: &mut impl FnMut(PageRef) -> Option<Vec<u8>>,
+) -> Option<bool> {
+    let geometry = Geometry::parse(header)?;
+    let slot = current_slot(header)?;
+    if header[GOD_BYTE] & RECOVERY_REQUIRED != 0 {
+        return None;
+    }
+    if slot[1] == 0 {
+        return Some(false);
+    }
+    let table_tree = geometry.page(u64_at(slot, 8)?)?;
+    // A damaged page number must not ask for gigabytes.
+    let mut small = |page: PageRef| (page.bytes <= 1 << 20).then(|| fetch(page)).flatten();
+    find_table(&geometry, table_tree, name, &mut small).map(|found| found.is_some())
+}
+
+/// A header whose only commit is the current one of `header`, without redb's own ("system") tables, marked as in
+/// need of repair: whoever opens it verifies every checksum and rebuilds those tables.
+pub(crate) fn header_of_user_tables(header: &[u8; HEADER_BYTES]) -> Option<[u8; HEADER_BYTES]> {
+    Geometry::parse(header)?;
+    let mut slot: [u8; SLOT_BYTES] = current_slot(header)?.try_into().ok()?;
+    slot[2] = 0;
+    slot[40..72].fill(0);
+    let checksum = xxh3_128(&slot[..SLOT_BYTES - 16]);
+    slot[SLOT_BYTES - 16..].copy_from_slice(&checksum.to_le_bytes());
+    let mut alone = *header;
+    // Two-phase: the slot is known to be whole, so redb does not fall back to another.
+    alone[GOD_BYTE] = RECOVERY_REQUIRED | TWO_PHASE;
+    alone[SLOTS..SLOTS + SLOT_BYTES].copy_from_slice(&slot);
+    alone[SLOTS + SLOT_BYTES..SLOTS + 2 * SLOT_BYTES].copy_from_slice(&slot);
+    Some(alone)
+}
+
+impl Tree {
+    /// Finds table `name` of the commit that `header` (the first 320 bytes of the file) names as current.
+    pub(crate) fn open(header: &[u8], pages: &PinnedPages, name: &str) -> Option<Tree> {
+        let geometry = Geometry::parse(header)?;
+        let slot = current_slot(header)?;
+        let empty = Tree { geometry, root: None, height: 0 };
+        if slot[1] == 0 {
+            return Some(empty);
+        }
+        let table_tree = geometry.page(u64_at(slot, 8)?)?;
+        let mut fetch = |page: PageRef| pages.page(page.offset, page.bytes);
+        let Some(definition) = find_table(&geometry, table_tree, name, &mut fetch)? else {
+            return Some(empty);
+        };
+        let Some(root) = table_root(&geometry, &definition)? else {
+            return Some(empty);
+        };
+        let height = height(&geometry, pages, root)?;
+        Some(Tree { geometry, root: Some(root), height })
+    }
+
+    /// The value of `key`; the outer `None` says that the tree could not be read.
+    pub(crate) fn get<'a>(&self, pages: &'a PinnedPages, key: Key) -> Option<Option<&'a [u8]>> {
+        let Some(mut page) = self.root else { return Some(None) };
+        for _ in 0..self.height {
+            let branch = Branch::parse(pages.page(page.offset, page.bytes)?)?;
+            page = self.geometry.page(branch.child(branch.position(key)?)?)?;
+        }
+        let leaf = Leaf::parse(pages.page(page.offset, page.bytes)?)?;
+        for pair in leaf.pairs() {
+            let pair = pair?;
+            if pair.key == key {
+                return Some(Some(pair.value));
+            }
+        }
+        Some(None)
+    }
+
+    /// The pairs of every leaf that is in `self` and not in `older`, an earlier commit whose pages are still
+    /// pinned: redb is copy-on-write, so a page that both trees have is unchanged.
+    pub(crate) fn changed_since<'a>(&self, older: &Tree, pages: &'a PinnedPages) -> Option<Vec<Pair<'a>>> {
+        let mut new: Vec<PageRef> = self.root.into_iter().collect();
+        let mut old: Vec<PageRef> = older.root.into_iter().collect();
+        for level in (0..=self.height.max(older.height)).rev() {
+            if level <= self.height && level <= older.height {
+                (new, old) = without_shared(new, old);
+            }
+            if level == 0 {
+                break;
+            }
+            if level <= self.height {
+                new = self.children(pages, &new)?;
+            }
+            if level <= older.height {
+                old = self.children(pages, &old)?;
+            }
+        }
+        let mut pairs = Vec::with_capacity(new.len());
+        for page in new {
+            let leaf = Leaf::parse(pages.page(page.offset, page.bytes)?)?;
+            for pair in leaf.pairs() {
+                pairs.push(pair?);
+            }
+        }
+        Some(pairs)
+    }
+
+    fn children(&self, pages: &PinnedPages, branches: &[PageRef]) -> Option<Vec<PageRef>> {
+        let mut children = Vec::new();
+        for page in branches {
+            let branch = Branch::parse(pages.page(page.offset, page.bytes)?)?;
+            for i in 0..=branch.keys {
+                children.push(self.geometry.page(branch.child(i)?)?);
+            }
+        }
+        Some(children)
+    }
+}
+
+/// Both lists without the pages that are in both.
+fn without_shared(mut new: Vec<PageRef>, mut old: Vec<PageRef>) -> (Vec<PageRef>, Vec<PageRef>) {
+    new.sort_unstable();
+    old.sort_unstable();
+    let keep = |list: &[PageRef], other: &[PageRef]| {
+        list.iter().filter(|page| other.binary_search(page).is_err()).copied().collect::<Vec<_>>()
+    };
+    (keep(&new, &old), keep(&old, &new))
+}
+
+/// Levels of branch pages from `page` down to the first leaf.
+fn height(geometry: &Geometry, pages: &PinnedPages, mut page: PageRef) -> Option<u32> {
+    for height in 0..MAX_DEPTH {
+        let bytes = pages.page(page.offset, page.bytes)?;
+        match *bytes.first()? {
+            LEAF => return Some(height),
+            BRANCH => page = geometry.page(Branch::parse(bytes)?.child(0)?)?,
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// The definition of table `name` in the table tree (`&str` to definition, both of variable width).
+fn find_table<P: AsRef<[u8]>>(
+    geometry: &Geometry,
+    mut page: PageRef,
+    name: &str,
+    fetch: &mut impl FnMut(PageRef) -> Option<P>,
+) -> Option<Option<Vec<u8>>> {
+    for _ in 0..MAX_DEPTH {
+        let fetched = fetch(page)?;
+        let bytes = fetched.as_ref();
+        match *bytes.first()? {
+            LEAF => return find_in_leaf(bytes, name),
+            BRANCH => page = geometry.page(child_towards(bytes, name)?)?,
+            _ => return None,
+        }
+    }
+    None
+}
+
+fn find_in_leaf(bytes: &[u8], name: &str) -> Option<Option<Vec<u8>>> {
+    let count = usize::from(u16_at(bytes, 2)?);
+    let mut key_start = 4 + 8 * count;
+    let mut value_start = if count == 0 { key_start } else { usize_at(bytes, 4 + 4 * (count - 1))? };
+    for i in 0..count {
+        let key_end = usize_at(bytes, 4 + 4 * i)?;
+        let value_end = usize_at(bytes, 4 + 4 * count + 4 * i)?;
+        if bytes.get(key_start..key_end)? == name.as_bytes() {
+            return Some(Some(bytes.get(value_start..value_end)?.to_vec()));
+        }
+        (key_start, value_start) = (key_end, value_end);
+    }
+    Some(None)
+}
+
+fn child_towards(bytes: &[u8], name: &str) -> Option<u64> {
+    let branch = Branch::parse(bytes)?;
+    let ends = 8 + 24 * (branch.keys + 1);
+    let mut start = ends + 4 * branch.keys;
+    for i in 0..branch.keys {
+        let end = usize_at(bytes, ends + 4 * i)?;
+        if name.as_bytes() <= bytes.get(start..end)? {
+            return branch.child(i);
+        }
+        start = end;
+    }
+    branch.child(branch.keys)
+}
+
+/// Root page of the table that `definition` describes: type (3 is a plain table), length (8), root present (1),
+/// root page number (8).
+fn table_root(geometry: &Geometry, definition: &[u8]) -> Option<Option<PageRef>> {
+    if *definition.first()? != 3 {
+        return None;
+    }
+    if *definition.get(9)? == 0 {
+        return Some(None);
+    }
+    Some(Some(geometry.page(u64_at(definition, 10)?)?))
+}
+
+/// A branch page of the blocks table, whose keys have a fixed width.
+struct Branch<'a> {
+    bytes: &'a [u8],
+    keys: usize,
+}
+
+impl<'a> Branch<'a> {
+    fn parse(bytes: &'a [u8]) -> Option<Branch<'a>> {
+        (*bytes.first()? == BRANCH).then_some(())?;
+        Some(Branch { bytes, keys: usize::from(u16_at(bytes, 2)?) })
+    }
+
+    fn child(&self, i: usize) -> Option<u64> {
+        u64_at(self.bytes, 8 + 16 * (self.keys + 1) + 8 * i)
+    }
+
+    /// The child that holds `key`: routing key i is at or above every key in child i.
+    fn position(&self, key: Key) -> Option<usize> {
+        let (mut low, mut high) = (0, self.keys);
+        while low < high {
+            let middle = (low + high) / 2;
+            if key <= key_at(self.bytes, 8 + 24 * (self.keys + 1) + KEY_BYTES * middle)? {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        Some(low)
+    }
+}
+
+/// A leaf page of the blocks table: keys of a fixed width, values with their ends.
+struct Leaf<'a> {
+    bytes: &'a [u8],
+    pairs: usize,
+}
+
+impl<'a> Leaf<'a> {
+    fn parse(bytes: &'a [u8]) -> Option<Leaf<'a>> {
+        (*bytes.first()? == LEAF).then_some(())?;
+        Some(Leaf { bytes, pairs: usize::from(u16_at(bytes, 2)?) })
+    }
+
+    fn pairs(self) -> impl Iterator<Item = Option<Pair<'a>>> {
+        let keys = 4 + 4 * self.pairs;
+        (0..self.pairs).map(move |i| {
+            let start = if i == 0 { keys + KEY_BYTES * self.pairs } else { usize_at(self.bytes, 4 * i)? };
+            let end = usize_at(self.bytes, 4 + 4 * i)?;
+            let key = key_at(self.bytes, keys + KEY_BYTES * i)?;
+            Some(Pair { key, value: self.bytes.get(start..end)? })
+        })
+    }
+}
+
+fn key_at(bytes: &[u8], at: usize) -> Option<Key> {
+    Some((u64_at(bytes, at)?, u32_at(bytes, at + 8)?))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn usize_at(bytes: &[u8], at: usize) -> Option<usize> {
+    u32_at(bytes, at).map(|x| x as usize)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}

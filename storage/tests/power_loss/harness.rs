@@ -1,0 +1,256 @@
+//! Runs scripts on a test disk, and checks what a reopen makes of the images of their windows.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+
+use fastrand::Rng;
+use redknot_storage::test_disk::{Capture, Image, Loss, TestDisk, Window};
+
+use crate::store::{Failure, Result, Store};
+use crate::workload::{Script, Step, next_transaction};
+
+const STEPS: usize = 40;
+const THREADS: usize = 2;
+/// Twice each way of losing.
+const IMAGES_PER_WINDOW: u64 = 2 * Loss::ALL.len() as u64;
+/// Failing images of one run that are kept as files.
+const KEPT: usize = 3;
+
+/// What is done with each image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trial {
+    /// Reopen it and compare.
+    Reopen,
+    /// Lose the power again while it recovers, then reopen.
+    CrashInRecovery,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) images: AtomicU64,
+    pub(crate) windows: AtomicU64,
+    pub(crate) recovered_last: AtomicU64,
+    pub(crate) recovered_in_flight: AtomicU64,
+    /// Refused, or reopened empty, before the store had ever been opened.
+    pub(crate) not_created: AtomicU64,
+    pub(crate) crashed_in_recovery: AtomicU64,
+    pub(crate) largest_bytes: AtomicU64,
+    pub(crate) failures: Mutex<Vec<String>>,
+}
+
+impl Report {
+    fn fail(&self, image: &Image, mut failure: String) {
+        let mut failures = self.failures.lock().unwrap();
+        if failures.len() < KEPT {
+            failure += &save(image);
+        }
+        failures.push(failure);
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failures = self.failures.lock().unwrap();
+        write!(
+            f,
+            "{} images of {} windows (largest {} KiB): {} failures; recovered the last commit {}, the one in \
+             flight {}, not yet created {}; crashed again in recovery {}",
+            self.images.load(Relaxed),
+            self.windows.load(Relaxed),
+            self.largest_bytes.load(Relaxed) / 1024,
+            failures.len(),
+            self.recovered_last.load(Relaxed),
+            self.recovered_in_flight.load(Relaxed),
+            self.not_created.load(Relaxed),
+            self.crashed_in_recovery.load(Relaxed),
+        )?;
+        failures.iter().take(20).try_for_each(|failure| write!(f, "\n  {failure}"))
+    }
+}
+
+/// Runs scripts from `first_seed` on until `images` images have been tried.
+pub(crate) fn run(first_seed: u64, images: u64, trial: Trial, honest_disk: bool) -> Report {
+    let report = Report::default();
+    let mut seed = first_seed;
+    while report.images.load(Relaxed) < images {
+        let script = Script::new(seed, STEPS);
+        let (windows, arriving) = sync_channel(THREADS);
+        let arriving = Arc::new(Mutex::new(arriving));
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                let (arriving, script, report) = (Arc::clone(&arriving), &script, &report);
+                scope.spawn(move || try_windows(&arriving, script, trial, images, report));
+            }
+            drop(arriving);
+            play(&script, honest_disk, windows).unwrap_or_else(|error| panic!("script {seed}: {error}"));
+        });
+        seed += 1;
+    }
+    report
+}
+
+/// Plays the script; windows carry the number of acknowledged commits + 1, or 0 before the store was created.
+fn play(script: &Script, honest_disk: bool, windows: SyncSender<Window>) -> Result<()> {
+    let disk = TestDisk::unmapped(Vec::new());
+    // Where the threads have panicked nobody listens; the scope reports that.
+    disk.capture(Capture::Syncs { every: 1 }, move |window| drop(windows.send(window)));
+    let mut store = Store::open(&disk, script.cache_bytes)?;
+    disk.mark(1);
+    if !honest_disk {
+        disk.ignore_syncs();
+    }
+    for step in &script.steps {
+        match step {
+            Step::Run(transaction) => {
+                store.run(transaction)?;
+                if let Some(commit) = transaction.commit {
+                    disk.mark(commit + 1);
+                }
+            }
+            Step::Reopen => {
+                drop(store);
+                store = Store::open(&disk, script.cache_bytes)?;
+            }
+        }
+    }
+    drop(store);
+    disk.stop_capture();
+    Ok(())
+}
+
+fn try_windows(
+    arriving: &Mutex<Receiver<Window>>,
+    script: &Script,
+    trial: Trial,
+    most_images: u64,
+    report: &Report,
+) {
+    loop {
+        let next = arriving.lock().unwrap().recv();
+        let Ok(window) = next else { return };
+        if report.images.load(Relaxed) >= most_images {
+            continue;
+        }
+        report.windows.fetch_add(1, Relaxed);
+        let images = if window.pending().is_empty() { 1 } else { IMAGES_PER_WINDOW };
+        for number in 0..images {
+            let image = window.image(script.seed, number);
+            report.images.fetch_add(1, Relaxed);
+            report.largest_bytes.fetch_max(image.bytes.len() as u64, Relaxed);
+            if let Err(failure) = try_image(&image, window.mark(), script, trial, report) {
+                report.fail(&image, format!("{image}, mark {}: {failure}", window.mark()));
+            }
+        }
+    }
+}
+
+/// A panic is a failure like any other.
+fn try_image(image: &Image, mark: u64, script: &Script, trial: Trial, report: &Report) -> Result<()> {
+    let tried = catch_unwind(AssertUnwindSafe(|| match trial {
+        Trial::Reopen => reopen(image, mark, script, report),
+        Trial::CrashInRecovery => crash_in_recovery(image, mark, script, report),
+    }));
+    tried.unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<String>().map(String::as_str);
+        let message = message.or(panic.downcast_ref::<&str>().copied());
+        Err(format!("PANIC {}", message.unwrap_or("without a message")).into())
+    })
+}
+
+/// The commits that an image with this mark may hold.
+fn possible(mark: u64) -> std::ops::RangeInclusive<u64> {
+    mark.saturating_sub(1)..=mark
+}
+
+fn reopen(image: &Image, mark: u64, script: &Script, report: &Report) -> Result<()> {
+    let disk = TestDisk::unmapped(image.bytes.clone());
+    let mut store = match Store::open(&disk, script.cache_bytes) {
+        Err(_) if mark == 0 => {
+            report.not_created.fetch_add(1, Relaxed);
+            return Ok(());
+        }
+        other => other?,
+    };
+    let commit = compare(&store, possible(mark), script)?;
+    match (mark, commit) {
+        (0, _) => report.not_created.fetch_add(1, Relaxed),
+        (mark, commit) if commit == mark => report.recovered_in_flight.fetch_add(1, Relaxed),
+        _ => report.recovered_last.fetch_add(1, Relaxed),
+    };
+    if image.number.is_multiple_of(4) {
+        store.verify()?;
+    }
+    if image.number.is_multiple_of(3) {
+        // What recovery believes to be free must be free.
+        let (transaction, expected) = next_transaction(&script.after[commit as usize], commit, image.seed);
+        store.run(&transaction)?;
+        drop(store);
+        let mut store = Store::open(&disk, script.cache_bytes)?;
+        if store.contents()? != (commit + 1, expected) {
+            return Err(format!("a commit after the recovery of {commit} is not found whole").into());
+        }
+        store.verify()?;
+    }
+    Ok(())
+}
+
+fn crash_in_recovery(image: &Image, mark: u64, script: &Script, report: &Report) -> Result<()> {
+    let disk = TestDisk::unmapped(image.bytes.clone());
+    match Store::open(&disk, script.cache_bytes) {
+        Err(_) if mark == 0 => return Ok(()),
+        other => drop(other?),
+    }
+    let changes = disk.operations().changes();
+    let mut rng = Rng::with_seed(image.seed ^ (image.window << 16) ^ image.number);
+    let disk = TestDisk::unmapped(image.bytes.clone());
+    disk.crash_after(rng.u64(..changes.max(1)));
+    // What was seen before the second power loss may not be taken back by it.
+    let seen = match Store::open(&disk, script.cache_bytes) {
+        Ok(store) => compare(&store, possible(mark), script).map(|commit| commit..=commit),
+        Err(error) => Err(error),
+    };
+    let was_open = seen.is_ok();
+    let possible = match seen {
+        Ok(seen) => seen,
+        Err(error) if !disk.lost_power() => return Err(error),
+        Err(_) => possible(mark),
+    };
+    report.crashed_in_recovery.fetch_add(disk.lost_power().into(), Relaxed);
+    let again = disk.window().image(image.seed, image.number + rng.u64(..IMAGES_PER_WINDOW));
+    let place = |error| -> Failure { format!("after a second power loss ({again}): {error}").into() };
+    let disk = TestDisk::unmapped(again.bytes.clone());
+    let mut store = match Store::open(&disk, script.cache_bytes) {
+        Err(_) if mark == 0 && !was_open => return Ok(()),
+        other => other.map_err(place)?,
+    };
+    compare(&store, possible, script).map_err(place)?;
+    store.verify().map_err(place)
+}
+
+/// The number of the commit that the store holds, which must be a possible one and be there exactly.
+fn compare(store: &Store, possible: std::ops::RangeInclusive<u64>, script: &Script) -> Result<u64> {
+    let (commit, contents) = store.contents()?;
+    let expected = script.after.get(commit as usize).filter(|_| possible.contains(&commit));
+    match expected {
+        None => Err(format!("recovered commit {commit}, possible are {possible:?}").into()),
+        Some(expected) if *expected != contents => {
+            Err(format!("what commit {commit} wrote is not what is found").into())
+        }
+        Some(_) => Ok(commit),
+    }
+}
+
+/// Keeps the image where cargo keeps what tests leave, so that it can be looked at.
+fn save(image: &Image) -> String {
+    let Image { seed, window, number, .. } = image;
+    let path =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("power-loss-{seed}-{window}-{number}.image"));
+    match std::fs::write(&path, &image.bytes) {
+        Ok(()) => format!("; kept as {}", path.display()),
+        Err(error) => format!("; not kept: {error}"),
+    }
+}

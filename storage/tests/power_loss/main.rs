@@ -1,0 +1,58 @@
+//! Power loss at every sync: what is recovered is exactly the last acknowledged commit, or the one in flight.
+//!
+//! `REDKNOT_IMAGES=200000 cargo test --release -p redknot-storage --test power_loss -- --nocapture` checks
+//! more images than the default, `REDKNOT_SEED=n` others.
+#![allow(clippy::unwrap_used, reason = "a failed call fails the test")]
+
+mod harness;
+mod store;
+mod workload;
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use harness::{Report, Trial};
+
+const IMAGES: u64 = 2_000;
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| {
+        value.parse().unwrap_or_else(|_| panic!("{name} should be a number, got {value:?}"))
+    })
+}
+
+fn seed() -> u64 {
+    setting("REDKNOT_SEED", 1_000)
+}
+
+fn assert_clean(report: &Report) {
+    println!("{report}");
+    assert!(report.failures.lock().unwrap().is_empty(), "{report}");
+}
+
+#[test]
+fn every_power_loss_leaves_the_last_commit_or_the_one_in_flight() {
+    let report = harness::run(seed(), setting("REDKNOT_IMAGES", IMAGES), Trial::Reopen, true);
+    assert_clean(&report);
+    for seen in [&report.recovered_last, &report.recovered_in_flight, &report.not_created] {
+        assert!(seen.load(Relaxed) > 0, "a case that should be common did not occur: {report}");
+    }
+}
+
+#[test]
+fn power_loss_during_recovery_loses_nothing_more() {
+    let images = setting("REDKNOT_IMAGES", IMAGES).div_ceil(4);
+    let report = harness::run(seed(), images, Trial::CrashInRecovery, true);
+    assert_clean(&report);
+    assert!(report.crashed_in_recovery.load(Relaxed) > images / 4, "{report}");
+}
+
+#[test]
+fn a_disk_that_ignores_syncs_is_caught() {
+    let report = harness::run(seed(), 300, Trial::Reopen, false);
+    println!(
+        "control: {} of {} images fail",
+        report.failures.lock().unwrap().len(),
+        report.images.load(Relaxed)
+    );
+    assert!(report.failures.lock().unwrap().len() > 50, "{report}");
+}
