@@ -33,7 +33,10 @@ mod tests {
         for (level, expected) in [(0, 187_500.0), (1, 11_719.0), (2, 732.0)] {
             let got = f64::from(counts[level]);
             // Five standard deviations of the binomial count.
-            assert!((got - expected).abs() < 5.0 * f64::sqrt(expected), "level {level}: {got}, not {expected}");
+            assert!(
+                (got - expected).abs() < 5.0 * f64::sqrt(expected),
+                "level {level}: {got}, not {expected}"
+            );
         }
     }
 

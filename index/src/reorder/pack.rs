@@ -32,7 +32,8 @@ pub(crate) fn pack(graph: &MemGraph, layer: u8, page_rows: usize) -> Permutation
         }
     }
     packer.order.extend((0..graph.len()).filter(|id| !in_layer(id)));
-    Permutation::new(packer.order).expect("every row is placed once: by its mark those of the layer, then the others")
+    Permutation::new(packer.order)
+        .expect("every row is placed once: by its mark those of the layer, then the others")
 }
 
 struct Packer<'a> {
