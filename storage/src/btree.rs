@@ -19,6 +19,8 @@ const LEAF: u8 = 1;
 const BRANCH: u8 = 2;
 /// Width of a block key: array (8) and block (4).
 const KEY_BYTES: usize = 12;
+/// Pages of a region at most: page numbers have 20 bits for the index.
+const MOST_REGION_PAGES: u64 = 1 << 20;
 /// Trees deeper than this do not exist: 2^32 pages at a fan-out of 100 are five levels.
 const MAX_DEPTH: u32 = 16;
 
@@ -45,6 +47,14 @@ pub(crate) struct Tree {
     height: u32,
 }
 
+/// What differs between the blocks tables of two commits.
+pub(crate) struct Difference<'a> {
+    /// Every pair of a leaf that only the later one has.
+    pub(crate) new: Vec<Pair<'a>>,
+    /// Every pair of a leaf that only the earlier one has.
+    pub(crate) old: Vec<Pair<'a>>,
+}
+
 /// A pair of a leaf: key and value.
 pub(crate) struct Pair<'a> {
     pub(crate) key: Key,
@@ -66,7 +76,9 @@ impl Geometry {
         let page_bytes = u64::from(u32_at(header, 12)?);
         let header_pages = u64::from(u32_at(header, 16)?);
         let data_pages = u64::from(u32_at(header, 20)?);
-        (page_bytes == 4096 && data_pages > 0).then_some(Geometry {
+        // redb's own limit, 20 bits; without it the offsets of a damaged header would overflow.
+        let counts = header_pages <= MOST_REGION_PAGES && (1..=MOST_REGION_PAGES).contains(&data_pages);
+        (page_bytes == 4096 && counts).then_some(Geometry {
             page_bytes,
             region_bytes: (header_pages + data_pages) * page_bytes,
             region_header_bytes: header_pages * page_bytes,
@@ -174,9 +186,9 @@ impl Tree {
         Some(None)
     }
 
-    /// The pairs of every leaf that is in `self` and not in `older`, an earlier commit whose pages are still
-    /// pinned: redb is copy-on-write, so a page that both trees have is unchanged.
-    pub(crate) fn changed_since<'a>(&self, older: &Tree, pages: &'a PinnedPages) -> Option<Vec<Pair<'a>>> {
+    /// The leaves that are not in both `self` and `older`, an earlier commit whose pages are still pinned: redb
+    /// is copy-on-write, so a page that both trees have is unchanged.
+    pub(crate) fn changed_since<'a>(&self, older: &Tree, pages: &'a PinnedPages) -> Option<Difference<'a>> {
         let mut new: Vec<PageRef> = self.root.into_iter().collect();
         let mut old: Vec<PageRef> = older.root.into_iter().collect();
         for level in (0..=self.height.max(older.height)).rev() {
@@ -193,14 +205,7 @@ impl Tree {
                 old = self.children(pages, &old)?;
             }
         }
-        let mut pairs = Vec::with_capacity(new.len());
-        for page in new {
-            let leaf = Leaf::parse(pages.page(page.offset, page.bytes)?)?;
-            for pair in leaf.pairs() {
-                pairs.push(pair?);
-            }
-        }
-        Some(pairs)
+        Some(Difference { new: pairs_of(pages, &new)?, old: pairs_of(pages, &old)? })
     }
 
     fn children(&self, pages: &PinnedPages, branches: &[PageRef]) -> Option<Vec<PageRef>> {
@@ -213,6 +218,16 @@ impl Tree {
         }
         Some(children)
     }
+}
+
+fn pairs_of<'a>(pages: &'a PinnedPages, leaves: &[PageRef]) -> Option<Vec<Pair<'a>>> {
+    let mut pairs = Vec::with_capacity(leaves.len());
+    for page in leaves {
+        for pair in Leaf::parse(pages.page(page.offset, page.bytes)?)?.pairs() {
+            pairs.push(pair?);
+        }
+    }
+    Some(pairs)
 }
 
 /// Both lists without the pages that are in both.

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, Value};
 
 use crate::array::{ArrayId, ArrayInfo, Blocks, Rows};
 use crate::block::{self, PAYLOAD_START, PageSize};
-use crate::btree::{self, Tree};
-use crate::core::Core;
+use crate::btree::{self, Difference, Pair, Tree};
+use crate::core::{Core, Registration};
 use crate::csr::Csr;
 use crate::error::{Error, Result};
 use crate::map::PinnedPages;
@@ -32,16 +32,14 @@ pub trait View {
 /// It pins every page that it can reach, so the slices it hands out are neither copied nor changed under it;
 /// for the same reason pages that later commits free stay in the file until it is dropped.
 pub struct Snapshot {
-    // The order matters: the transaction is the pin, so whatever points into pinned pages is dropped before it,
-    // and the database after it.
+    // The order matters: the transaction is the pin, so whatever points into pinned pages is dropped before it.
+    // After it the snapshot counts as dropped, and compaction may begin; the database goes last.
     arrays: BTreeMap<ArrayId, Arc<ArrayState>>,
     in_place: Option<InPlace>,
     blocks: Option<ReadOnlyTable<(u64, u32), &'static [u8]>>,
     txn: ReadTransaction,
     version: u64,
-    number: u64,
-    since: Instant,
-    core: Arc<Core>,
+    registration: Registration,
 }
 
 /// Shape, length and block addresses of an array as of one commit.
@@ -63,7 +61,15 @@ struct InPlace {
 /// What a transaction did to one array.
 pub(crate) struct ArrayChange {
     pub(crate) info: ArrayInfo,
+    /// Blocks written.
     pub(crate) blocks: BTreeSet<u32>,
+}
+
+impl ArrayChange {
+    /// Whether the transaction wrote or removed `block`.
+    fn covers(&self, block: u32) -> bool {
+        self.blocks.contains(&block) || block as usize >= self.info.spec.blocks(self.info.rows)
+    }
 }
 
 impl Snapshot {
@@ -81,19 +87,24 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    /// The state of the commit that followed `previous` and made `changes`. The caller keeps writers out.
+    /// The state of the commit that followed `previous` and made `changes` (ordered by array). The caller keeps
+    /// writers out.
     pub(crate) fn after(
         previous: &Snapshot,
         changes: &[ArrayChange],
         dropped: &[ArrayId],
     ) -> Result<Snapshot> {
-        let mut snapshot = Snapshot::begin(&previous.core)?;
-        let pairs = match (&snapshot.in_place, &previous.in_place) {
+        let mut snapshot = Snapshot::begin(&previous.registration.core)?;
+        let written = match (&snapshot.in_place, &previous.in_place) {
             (Some(new), Some(old)) if new.pages.same_map(&old.pages) => {
                 // Pages of the older tree are pinned by `previous`, which is alive.
-                Some(new.tree.changed_since(&old.tree, &new.pages).ok_or_else(unreadable_tree)?)
+                match new.tree.changed_since(&old.tree, &new.pages) {
+                    Some(difference) if accounts_for(changes, dropped, &difference) => difference.new,
+                    // Blocks went where no change says so: addresses are not to be carried over.
+                    _ => return Snapshot::reopen(snapshot),
+                }
             }
-            (None, None) => None,
+            (None, None) => Vec::new(),
             // Another map, or none any more: addresses of the previous snapshot mean nothing here.
             _ => return Snapshot::reopen(snapshot),
         };
@@ -105,7 +116,7 @@ impl Snapshot {
             let old = previous.arrays.get(&change.info.id);
             snapshot.arrays.insert(change.info.id, ArrayState::changed(old.map(|old| &**old), change));
         }
-        for pair in pairs.into_iter().flatten() {
+        for pair in written {
             let (array, number) = pair.key;
             let Some(state) = snapshot.arrays.get(&ArrayId(array)) else { continue };
             let payload = block::check_header(pair.value, state.info.id, number)?;
@@ -119,7 +130,7 @@ impl Snapshot {
     }
 
     fn reopen(begun: Snapshot) -> Result<Snapshot> {
-        let core = begun.core.clone();
+        let core = begun.registration.core.clone();
         drop(begun);
         Snapshot::open(&core)
     }
@@ -138,10 +149,8 @@ impl Snapshot {
             ),
             None => 0,
         };
-        let number = core.register_snapshot();
-        let since = Instant::now();
         let arrays = BTreeMap::new();
-        Ok(Snapshot { arrays, blocks, txn, in_place, version, number, since, core: core.clone() })
+        Ok(Snapshot { arrays, in_place, blocks, txn, version, registration: core.register_snapshot() })
     }
 
     /// Compares what redb reads with what is read in place, at both ends of the blocks table; reads owned
@@ -152,7 +161,7 @@ impl Snapshot {
             let mapped = in_place.tree.get(&in_place.pages, pair.0.value());
             if mapped != Some(Some(pair.1.value())) {
                 tracing::warn!(
-                    path = %self.core.path.display(),
+                    path = %self.registration.core.path.display(),
                     "redb's pages are not laid out as expected; blocks are read as owned copies"
                 );
                 self.in_place = None;
@@ -182,7 +191,7 @@ impl Snapshot {
 
     /// How long the snapshot has been held.
     pub fn age(&self) -> Duration {
-        self.since.elapsed()
+        self.registration.since.elapsed()
     }
 
     /// True where blocks are read in the map, false where they are owned copies.
@@ -251,12 +260,6 @@ impl View for Snapshot {
     }
 }
 
-impl Drop for Snapshot {
-    fn drop(&mut self) {
-        self.core.unregister_snapshot(self.number);
-    }
-}
-
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Snapshot").field("version", &self.version).finish_non_exhaustive()
@@ -320,6 +323,19 @@ impl InPlace {
         }
         Ok(tree.map(|tree| InPlace { pages, tree }))
     }
+}
+
+/// Whether every block that came, went or moved belongs to an array that the transaction changed. Only then may
+/// the other arrays keep their addresses, which snapshots share.
+fn accounts_for(changes: &[ArrayChange], dropped: &[ArrayId], difference: &Difference<'_>) -> bool {
+    let known = |pair: &Pair<'_>| {
+        let id = ArrayId(pair.key.0);
+        dropped.contains(&id)
+            || changes
+                .binary_search_by_key(&id, |change| change.info.id)
+                .is_ok_and(|at| changes[at].covers(pair.key.1))
+    };
+    difference.new.iter().chain(&difference.old).all(known)
 }
 
 fn unreadable_tree() -> Error {

@@ -157,9 +157,7 @@ impl Storage {
     pub fn compact(&self) -> Result<bool> {
         self.engine.with_redb_alone(|db| {
             db.compact().map_err(|error| match error {
-                redb::CompactionError::TransactionInProgress => {
-                    Error::SnapshotsLive { live: self.engine.core.live_snapshots().0 }
-                }
+                redb::CompactionError::TransactionInProgress => self.engine.snapshots_live(),
                 other => Error::from_redb(other),
             })
         })
@@ -176,9 +174,7 @@ impl Storage {
     pub fn check_integrity(&self) -> Result<bool> {
         self.engine.with_redb_alone(|db| {
             db.check_integrity().map_err(|error| match error {
-                redb::DatabaseError::TransactionInProgress => {
-                    Error::SnapshotsLive { live: self.engine.core.live_snapshots().0 }
-                }
+                redb::DatabaseError::TransactionInProgress => self.engine.snapshots_live(),
                 other => Error::from_redb(other),
             })
         })
@@ -302,6 +298,11 @@ impl Engine {
             .ok_or_else(|| Error::corrupt("the file header cannot be read"))?;
         let bytes = disk.len().map_err(Error::io("reading the length of the file"))?;
         Ok((snapshot, header, bytes))
+    }
+
+    fn snapshots_live(&self) -> Error {
+        // redb said so: at least one, though it may be gone by now.
+        Error::SnapshotsLive { live: self.core.live_snapshots().0.max(1) }
     }
 
     /// Runs `work` with no writer and no snapshot of the handle's own, then reads the file anew.
