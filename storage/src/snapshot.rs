@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, Value};
+use redb::{AccessGuard, Key, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, Value};
 
 use crate::array::{ArrayId, ArrayInfo, Blocks, Rows};
 use crate::block::{self, PAYLOAD_START, PageSize};
-use crate::btree::{self, Difference, Pair, Tree};
+use crate::btree::{Difference, Pair, Tree};
+use crate::contain::contain;
 use crate::core::{Core, Registration};
 use crate::csr::Csr;
 use crate::error::{Error, Result};
+use crate::header;
 use crate::map::PinnedPages;
 use crate::memory::{BlockTable, Payload, PayloadBuf};
 use crate::tables::{ARRAYS, BLOCKS, META, META_VERSION};
@@ -156,17 +158,27 @@ impl Snapshot {
     /// Compares what redb reads with what is read in place, at both ends of the blocks table; reads owned
     /// copies where they differ.
     fn cross_check(&mut self) -> Result<()> {
-        let (Some(in_place), Some(blocks)) = (&self.in_place, &self.blocks) else { return Ok(()) };
-        for pair in [blocks.first()?, blocks.last()?].into_iter().flatten() {
-            let mapped = in_place.tree.get(&in_place.pages, pair.0.value());
-            if mapped != Some(Some(pair.1.value())) {
-                tracing::warn!(
-                    path = %self.registration.core.path.display(),
-                    "redb's pages are not laid out as expected; blocks are read as owned copies"
-                );
-                self.in_place = None;
-                break;
+        let Some(in_place) = &self.in_place else { return Ok(()) };
+        let mut agree = true;
+        for last in [false, true] {
+            match in_place.tree.edge(&in_place.pages, last) {
+                None => agree = false,
+                // Nothing to compare, or a damaged block, which is an error for those who read it.
+                Some(None) => {}
+                Some(Some(key)) => {
+                    let found = self.value_from_redb(ArrayId(key.0), key.1)?;
+                    agree &= found.is_some_and(|found| {
+                        in_place.tree.get(&in_place.pages, key) == Some(Some(found.value()))
+                    });
+                }
             }
+        }
+        if !agree {
+            tracing::warn!(
+                path = %self.registration.core.path.display(),
+                "redb's pages are not laid out as expected; blocks are read as owned copies"
+            );
+            self.in_place = None;
         }
         Ok(())
     }
@@ -208,6 +220,16 @@ impl Snapshot {
         self.arrays.get(&id).ok_or(Error::UnknownArray(id))
     }
 
+    #[cfg(feature = "test-disk")]
+    pub(crate) fn states(&self) -> &BTreeMap<ArrayId, Arc<ArrayState>> {
+        &self.arrays
+    }
+
+    #[cfg(feature = "test-disk")]
+    pub(crate) fn map(&self) -> Option<Arc<crate::map::Map>> {
+        self.in_place.as_ref().map(|in_place| in_place.pages.map())
+    }
+
     pub(crate) fn blocks_table(&self) -> Option<&ReadOnlyTable<(u64, u32), &'static [u8]>> {
         self.blocks.as_ref()
     }
@@ -216,6 +238,26 @@ impl Snapshot {
     pub(crate) fn value_in_place(&self, id: ArrayId, number: u32) -> Result<Option<Option<&[u8]>>> {
         let Some(in_place) = &self.in_place else { return Ok(None) };
         in_place.tree.get(&in_place.pages, (id.0, number)).map(Some).ok_or_else(unreadable_tree)
+    }
+
+    /// The value of a block as redb reads it.
+    pub(crate) fn value_from_redb(
+        &self,
+        id: ArrayId,
+        number: u32,
+    ) -> Result<Option<AccessGuard<'_, &'static [u8]>>> {
+        let Some(table) = &self.blocks else { return Ok(None) };
+        if !self.leaf_is_readable(id, number, false) {
+            return Err(Error::corrupt(format!("the page of block {number} of array {id} is not a leaf")));
+        }
+        Ok(contain("reading a block", || Ok(table.get((id.0, number))?))?)
+    }
+
+    /// Whether redb can read the leaf of a block; true where that cannot be told.
+    pub(crate) fn leaf_is_readable(&self, id: ArrayId, number: u32, neighbours: bool) -> bool {
+        self.in_place.as_ref().is_none_or(|in_place| {
+            in_place.tree.leaf_is_readable(&in_place.pages, (id.0, number), neighbours)
+        })
     }
 
     /// Finds a block, verifies its checksum, and returns its payload.
@@ -235,7 +277,7 @@ impl Snapshot {
     fn copy<'a>(&'a self, state: &'a ArrayState, number: u32) -> Result<Payload<'a>> {
         let id = state.info.id;
         let missing = || Error::MissingBlock { array: id, block: number };
-        let guard = self.blocks.as_ref().ok_or_else(missing)?.get((id.0, number))?.ok_or_else(missing)?;
+        let guard = self.value_from_redb(id, number)?.ok_or_else(missing)?;
         let bytes = block::check(guard.value(), id, number)?;
         let page = PageSize::of_value(guard.value().len()).ok_or_else(unreadable_tree)?;
         let mut buf = PayloadBuf::zeroed(page);
@@ -306,7 +348,7 @@ impl InPlace {
     fn open(core: &Core) -> Result<Option<InPlace>> {
         let Some(map) = core.medium.map() else { return Ok(None) };
         let disk = &core.medium.disk;
-        let mut header = [0u8; btree::HEADER_BYTES];
+        let mut header = [0u8; header::HEADER_BYTES];
         disk.read(0, &mut header).map_err(Error::io("reading the file header"))?;
         let file_bytes = disk.len().map_err(Error::io("reading the length of the file"))?;
         // SAFETY: the snapshot under construction began its read transaction before this call, holds it in a

@@ -81,20 +81,23 @@ pub(crate) fn blocks(snapshot: &Snapshot) -> Result<Vec<Finding>> {
 
 fn check_block(snapshot: &Snapshot, info: &ArrayInfo, number: u32) -> Result<Option<Finding>> {
     let (array, block) = (info.id, number);
-    let Some(table) = snapshot.blocks_table() else {
-        return Ok(Some(Finding::MissingBlock { array, block }));
+    let damaged = |error: &Error| Finding::DamagedBlock { array, block, what: error.to_string() };
+    let guard = match snapshot.value_from_redb(array, block) {
+        Ok(Some(guard)) => guard,
+        Ok(None) => return Ok(Some(Finding::MissingBlock { array, block })),
+        Err(error @ Error::Corrupt { .. }) => return Ok(Some(damaged(&error))),
+        Err(error) => return Err(error),
     };
-    let Some(guard) = table.get((array.0, block))? else {
-        return Ok(Some(Finding::MissingBlock { array, block }));
-    };
-    if let Some(in_place) = snapshot.value_in_place(array, block)?
-        && in_place != Some(guard.value())
-    {
-        return Ok(Some(Finding::ReadsDiffer { array, block }));
+    match snapshot.value_in_place(array, block) {
+        Ok(Some(in_place)) if in_place != Some(guard.value()) => {
+            return Ok(Some(Finding::ReadsDiffer { array, block }));
+        }
+        Ok(_) => {}
+        Err(error) => return Ok(Some(damaged(&error))),
     }
     match check_value(info, number, guard.value()) {
         Ok(()) => Ok(None),
-        Err(error) => Ok(Some(Finding::DamagedBlock { array, block, what: error.to_string() })),
+        Err(error) => Ok(Some(damaged(&error))),
     }
 }
 
@@ -110,11 +113,14 @@ fn check_value(info: &ArrayInfo, number: u32, value: &[u8]) -> Result<()> {
 /// Bytes that the blocks of an array take in the file, page overhead included.
 pub fn array_bytes(snapshot: &Snapshot, id: ArrayId) -> Result<u64> {
     let info = snapshot.array(id)?;
-    let Some(table) = snapshot.blocks_table() else { return Ok(0) };
     let mut bytes = 0;
-    for pair in table.range((id.0, 0)..=(id.0, u32::MAX))? {
-        bytes += (pair?.1.value().len() + block::LEAF_OVERHEAD) as u64;
+    for block in 0..info.spec.blocks(info.rows) as u32 {
+        let missing = Error::MissingBlock { array: id, block };
+        let value = match snapshot.value_in_place(id, block)? {
+            Some(value) => value.ok_or(missing)?.len(),
+            None => snapshot.value_from_redb(id, block)?.ok_or(missing)?.value().len(),
+        };
+        bytes += (value + block::LEAF_OVERHEAD) as u64;
     }
-    debug_assert!(bytes as usize >= info.spec.blocks(info.rows) * info.spec.page().bytes());
     Ok(bytes)
 }

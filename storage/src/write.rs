@@ -9,6 +9,7 @@ use redb::{Key, ReadableTable, Table, TableDefinition, TableHandle, Value};
 
 use crate::array::{ArrayId, ArrayInfo, ArraySpec, Blocks, Kind, Rows};
 use crate::block::{self, HEADER_BYTES, PageSize};
+use crate::contain::{Contained, contain};
 use crate::csr::{self, Csr};
 use crate::error::{Error, Result};
 use crate::memory::{BlockTable, PayloadBuf};
@@ -251,7 +252,13 @@ impl WriteTxn {
     /// or not: opened again, it has all of it or nothing. Otherwise nothing was kept.
     pub fn commit(self) -> Result<()> {
         let engine = self.engine.clone();
-        self.write().map_err(|error| engine.note(error))
+        contain("committing", || self.write()).map_err(|failure| match failure {
+            Contained::Returned(error) => engine.note(error),
+            Contained::Panicked(error) => {
+                engine.poison(&error);
+                error
+            }
+        })
     }
 
     /// Gives up the transaction. Dropping it does the same; this reports errors.
@@ -265,6 +272,7 @@ impl WriteTxn {
         let unchanged = self.arrays.is_empty() && self.dropped.is_empty() && self.next_array.is_none();
         if !unchanged {
             let version = self.base.version() + 1;
+            self.check_leaves()?;
             self.write_blocks(version)?;
             self.write_records(version)?;
         }
@@ -282,6 +290,29 @@ impl WriteTxn {
             error
         })?;
         self.engine.publish(&self.base, &changes, &dropped)
+    }
+
+    /// redb reads the leaves around what it writes; a damaged one must stop the commit before it begins.
+    fn check_leaves(&self) -> Result<()> {
+        let removed = self.dropped.iter().map(|info| (info.id, 0..info.spec.blocks(info.rows) as u32));
+        let cut = self.arrays.values().map(|array| {
+            let spec = array.info.spec;
+            let before = spec.blocks(array.base_rows.unwrap_or(0)) as u32;
+            (array.info.id, spec.blocks(array.info.rows) as u32..before)
+        });
+        let removed = removed.chain(cut).flat_map(|(id, blocks)| blocks.map(move |block| (id, block, true)));
+        let written = self
+            .arrays
+            .values()
+            .flat_map(|array| array.dirty.keys().map(|block| (array.info.id, *block, false)));
+        for (id, block, neighbours) in removed.chain(written) {
+            if !self.base.leaf_is_readable(id, block, neighbours) {
+                return Err(Error::corrupt(format!(
+                    "a page at or beside block {block} of array {id} is no leaf"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn write_blocks(&mut self, version: u64) -> Result<()> {
