@@ -54,6 +54,12 @@ impl IndexConfig {
         Ok(())
     }
 
+    /// The instruction set that distances are computed with on this machine; `None` where the metric cannot be
+    /// computed over the element type.
+    pub fn isa(&self) -> Option<crate::Isa> {
+        Kernel::new(self.metric, self.element).ok().map(|kernel| kernel.isa())
+    }
+
     /// Bytes of a stored vector, padding included.
     pub fn row_bytes(&self) -> usize {
         row_bytes(self.dim, self.element)
