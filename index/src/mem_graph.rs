@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::{
-    Error, Kernel, Neighbor, Permutation, Scratch, VectorRows,
+    Error, Kernel, Neighbor, Permutation, Scratch, VectorRows, reorder,
     search::{Adjacency, MAX_ROWS, Query, Searcher},
 };
 
@@ -133,9 +133,7 @@ impl MemGraph {
     /// Makes `id`, which must be of the highest level, the row where searches start.
     pub fn set_entry(&mut self, id: u32) -> Result<(), Error> {
         if self.level(id).is_none_or(|level| level < self.top_level()) {
-            return Err(Error::Damaged {
-                what: format!("row {id}, where searches start, is not of the top level"),
-            });
+            return Err(Error::Damaged { what: format!("row {id}, where searches start, is not of the top level") });
         }
         self.entry = Some(id);
         Ok(())
@@ -164,12 +162,14 @@ impl MemGraph {
         let Some(entry) = self.entry else { return Ok(Vec::new()) };
         let searcher = Searcher { graph: self, rows, kernel };
         let query = Query::new(kernel, query);
-        let mut nearest = searcher.neighbor(query, entry)?;
-        for layer in (1..=self.top_level()).rev() {
-            nearest = searcher.descend(query, nearest, layer, scratch)?;
-        }
+        let nearest = searcher.approach(query, entry, (1..=self.top_level()).rev(), scratch)?;
         searcher.beam(query, nearest, 0, ef.max(k), scratch)?;
         Ok(scratch.candidates.iter().take(k).collect())
+    }
+
+    /// A renumbering after which each run of `page_rows` rows is tightly linked; unlinked rows come last, in order.
+    pub fn page_order(&self, page_rows: usize) -> Permutation {
+        reorder::pack(self, 0, page_rows.max(1))
     }
 
     /// The same graph with its rows renumbered.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::contain::contain;
 use crate::disk::{Disk, FileDisk};
 use crate::error::{Error, Result};
 use crate::medium::{Backend, Medium};
@@ -51,11 +52,13 @@ fn copy(engine: &Engine, target: Arc<FileDisk>) -> Result<()> {
     drop(snapshot);
     // Opening it checks every checksum and rebuilds what was left out; closing it leaves a clean file.
     let medium = Medium::new(target, 0, false).map_err(Error::io("reading the length of the backup file"))?;
-    let mut db = builder(&engine.core().options)
-        .create_with_backend(Backend(Arc::new(medium)))
-        .map_err(Error::from_redb)?;
-    db.compact().map_err(Error::from_redb)?;
-    Ok(())
+    Ok(contain("verifying the backup", || {
+        let mut db = builder(&engine.core().options)
+            .create_with_backend(Backend(Arc::new(medium)))
+            .map_err(Error::from_redb)?;
+        db.compact().map_err(Error::from_redb)?;
+        Ok(())
+    })?)
 }
 
 /// Fills `out`; what lies beyond the end of the file, which only free pages can, is zero.

@@ -2,35 +2,15 @@
 //! takes to find the blocks: header → table tree → root of the blocks table → branches → leaves. Whatever does
 //! not parse is `None`: the caller then reads through redb itself.
 
-use xxhash_rust::xxh3::xxh3_128;
-
+use crate::header::{self, Closing, Geometry, PageRef, current_slot, u16_at, u32_at, u64_at, usize_at};
 use crate::map::PinnedPages;
 
-const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
-const FORMAT: u8 = 3;
-const GOD_BYTE: usize = 9;
-const PRIMARY_BIT: u8 = 1;
-const RECOVERY_REQUIRED: u8 = 2;
-const TWO_PHASE: u8 = 4;
-/// Where the two commit slots begin, and their length.
-const SLOTS: usize = 64;
-const SLOT_BYTES: usize = 128;
-const LEAF: u8 = 1;
-const BRANCH: u8 = 2;
+pub(crate) const LEAF: u8 = 1;
+pub(crate) const BRANCH: u8 = 2;
 /// Width of a block key: array (8) and block (4).
 const KEY_BYTES: usize = 12;
 /// Trees deeper than this do not exist: 2^32 pages at a fan-out of 100 are five levels.
 const MAX_DEPTH: u32 = 16;
-
-/// Length of the part of the file header that is read.
-pub(crate) const HEADER_BYTES: usize = 320;
-
-/// A page: offset in the file and length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct PageRef {
-    pub(crate) offset: u64,
-    pub(crate) bytes: usize,
-}
 
 /// Key of a block: array and number.
 pub(crate) type Key = (u64, u32);
@@ -45,58 +25,18 @@ pub(crate) struct Tree {
     height: u32,
 }
 
+/// What differs between the blocks tables of two commits.
+pub(crate) struct Difference<'a> {
+    /// Every pair of a leaf that only the later one has.
+    pub(crate) new: Vec<Pair<'a>>,
+    /// Every pair of a leaf that only the earlier one has.
+    pub(crate) old: Vec<Pair<'a>>,
+}
+
 /// A pair of a leaf: key and value.
 pub(crate) struct Pair<'a> {
     pub(crate) key: Key,
     pub(crate) value: &'a [u8],
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Geometry {
-    page_bytes: u64,
-    region_bytes: u64,
-    region_header_bytes: u64,
-}
-
-impl Geometry {
-    fn parse(header: &[u8]) -> Option<Geometry> {
-        if header.get(..9)? != MAGIC {
-            return None;
-        }
-        let page_bytes = u64::from(u32_at(header, 12)?);
-        let header_pages = u64::from(u32_at(header, 16)?);
-        let data_pages = u64::from(u32_at(header, 20)?);
-        (page_bytes == 4096 && data_pages > 0).then_some(Geometry {
-            page_bytes,
-            region_bytes: (header_pages + data_pages) * page_bytes,
-            region_header_bytes: header_pages * page_bytes,
-        })
-    }
-
-    /// Page numbers are packed: 5 bits order, 19 unused, 20 bits region, 20 bits index in units of the order.
-    fn page(&self, number: u64) -> Option<PageRef> {
-        let order = (number >> 59) as u32;
-        if order > 20 {
-            return None;
-        }
-        let index = number & (0xF_FFFF >> order);
-        let region = (number >> 20) & 0xF_FFFF;
-        let bytes = self.page_bytes << order;
-        let offset = self.page_bytes + region * self.region_bytes + self.region_header_bytes + index * bytes;
-        Some(PageRef { offset, bytes: usize::try_from(bytes).ok()? })
-    }
-}
-
-/// The commit slot that is current.
-fn current_slot(header: &[u8]) -> Option<&[u8]> {
-    let primary = usize::from(header.get(GOD_BYTE)? & PRIMARY_BIT);
-    let slot = header.get(SLOTS + SLOT_BYTES * primary..)?.get(..SLOT_BYTES)?;
-    (slot[0] == FORMAT).then_some(slot)
-}
-
-/// True where `header` begins as that of a redb file does.
-pub(crate) fn is_redb(header: &[u8]) -> bool {
-    header.starts_with(&MAGIC)
 }
 
 /// Whether the file has table `name`; `None` where that cannot be told, as in a file that was not closed cleanly.
@@ -107,7 +47,7 @@ pub(crate) fn peek_table(
 ) -> Option<bool> {
     let geometry = Geometry::parse(header)?;
     let slot = current_slot(header)?;
-    if header[GOD_BYTE] & RECOVERY_REQUIRED != 0 {
+    if header::closing(header) != Closing::Clean {
         return None;
     }
     if slot[1] == 0 {
@@ -117,23 +57,6 @@ pub(crate) fn peek_table(
     // A damaged page number must not ask for gigabytes.
     let mut small = |page: PageRef| (page.bytes <= 1 << 20).then(|| fetch(page)).flatten();
     find_table(&geometry, table_tree, name, &mut small).map(|found| found.is_some())
-}
-
-/// A header whose only commit is the current one of `header`, without redb's own ("system") tables, marked as in
-/// need of repair: whoever opens it verifies every checksum and rebuilds those tables.
-pub(crate) fn header_of_user_tables(header: &[u8; HEADER_BYTES]) -> Option<[u8; HEADER_BYTES]> {
-    Geometry::parse(header)?;
-    let mut slot: [u8; SLOT_BYTES] = current_slot(header)?.try_into().ok()?;
-    slot[2] = 0;
-    slot[40..72].fill(0);
-    let checksum = xxh3_128(&slot[..SLOT_BYTES - 16]);
-    slot[SLOT_BYTES - 16..].copy_from_slice(&checksum.to_le_bytes());
-    let mut alone = *header;
-    // Two-phase: the slot is known to be whole, so redb does not fall back to another.
-    alone[GOD_BYTE] = RECOVERY_REQUIRED | TWO_PHASE;
-    alone[SLOTS..SLOTS + SLOT_BYTES].copy_from_slice(&slot);
-    alone[SLOTS + SLOT_BYTES..SLOTS + 2 * SLOT_BYTES].copy_from_slice(&slot);
-    Some(alone)
 }
 
 impl Tree {
@@ -174,9 +97,9 @@ impl Tree {
         Some(None)
     }
 
-    /// The pairs of every leaf that is in `self` and not in `older`, an earlier commit whose pages are still
-    /// pinned: redb is copy-on-write, so a page that both trees have is unchanged.
-    pub(crate) fn changed_since<'a>(&self, older: &Tree, pages: &'a PinnedPages) -> Option<Vec<Pair<'a>>> {
+    /// The leaves that are not in both `self` and `older`, an earlier commit whose pages are still pinned: redb
+    /// is copy-on-write, so a page that both trees have is unchanged.
+    pub(crate) fn changed_since<'a>(&self, older: &Tree, pages: &'a PinnedPages) -> Option<Difference<'a>> {
         let mut new: Vec<PageRef> = self.root.into_iter().collect();
         let mut old: Vec<PageRef> = older.root.into_iter().collect();
         for level in (0..=self.height.max(older.height)).rev() {
@@ -193,14 +116,42 @@ impl Tree {
                 old = self.children(pages, &old)?;
             }
         }
-        let mut pairs = Vec::with_capacity(new.len());
-        for page in new {
-            let leaf = Leaf::parse(pages.page(page.offset, page.bytes)?)?;
-            for pair in leaf.pairs() {
-                pairs.push(pair?);
-            }
+        Some(Difference { new: pairs_of(pages, &new)?, old: pairs_of(pages, &old)? })
+    }
+
+    /// The key at the first or the last leaf; `None` inside where the table is empty or the leaf is damaged.
+    pub(crate) fn edge(&self, pages: &PinnedPages, last: bool) -> Option<Option<Key>> {
+        let Some(mut page) = self.root else { return Some(None) };
+        for _ in 0..self.height {
+            let branch = Branch::parse(pages.page(page.offset, page.bytes)?)?;
+            page = self.geometry.page(branch.child(if last { branch.keys } else { 0 })?)?;
         }
-        Some(pairs)
+        let leaf = pages.page(page.offset, page.bytes).filter(|bytes| leaf_is_sound(bytes));
+        Some(leaf.and_then(|bytes| Leaf::parse(bytes)?.pairs().next().flatten()).map(|pair| pair.key))
+    }
+
+    /// Whether redb can read the leaf that `key` belongs to; with `neighbours`, also those beside it, which it
+    /// reads when it removes the key. redb trusts what it reads there, and may panic on damage.
+    pub(crate) fn leaf_is_readable(&self, pages: &PinnedPages, key: Key, neighbours: bool) -> bool {
+        self.sound_leaves(pages, key, neighbours).unwrap_or(false)
+    }
+
+    fn sound_leaves(&self, pages: &PinnedPages, key: Key, neighbours: bool) -> Option<bool> {
+        let Some(mut page) = self.root else { return Some(true) };
+        for level in (0..self.height).rev() {
+            let branch = Branch::parse(pages.page(page.offset, page.bytes)?)?;
+            let at = branch.position(key)?;
+            if level == 0 && neighbours {
+                for beside in at.saturating_sub(1)..=(at + 1).min(branch.keys) {
+                    let leaf = self.geometry.page(branch.child(beside)?)?;
+                    if !leaf_is_sound(pages.page(leaf.offset, leaf.bytes)?) {
+                        return Some(false);
+                    }
+                }
+            }
+            page = self.geometry.page(branch.child(at)?)?;
+        }
+        Some(leaf_is_sound(pages.page(page.offset, page.bytes)?))
     }
 
     fn children(&self, pages: &PinnedPages, branches: &[PageRef]) -> Option<Vec<PageRef>> {
@@ -213,6 +164,16 @@ impl Tree {
         }
         Some(children)
     }
+}
+
+fn pairs_of<'a>(pages: &'a PinnedPages, leaves: &[PageRef]) -> Option<Vec<Pair<'a>>> {
+    let mut pairs = Vec::with_capacity(leaves.len());
+    for page in leaves {
+        for pair in Leaf::parse(pages.page(page.offset, page.bytes)?)?.pairs() {
+            pairs.push(pair?);
+        }
+    }
+    Some(pairs)
 }
 
 /// Both lists without the pages that are in both.
@@ -352,22 +313,23 @@ impl<'a> Leaf<'a> {
     }
 }
 
+/// Whether the keys of a leaf rise and its values lie behind them, one after the other, in the page.
+fn leaf_is_sound(bytes: &[u8]) -> bool {
+    let Some(leaf) = Leaf::parse(bytes) else { return false };
+    let mut end = 4 + (4 + KEY_BYTES) * leaf.pairs;
+    let mut before = None;
+    let sound = (0..leaf.pairs).all(|i| {
+        let key = key_at(bytes, 4 + 4 * leaf.pairs + KEY_BYTES * i);
+        let next = usize_at(bytes, 4 + 4 * i);
+        let rises =
+            key.is_some() && (before.is_none() || before < key) && next.is_some_and(|next| next >= end);
+        before = key;
+        end = next.unwrap_or(end);
+        rises
+    });
+    sound && leaf.pairs > 0 && end <= bytes.len()
+}
+
 fn key_at(bytes: &[u8], at: usize) -> Option<Key> {
     Some((u64_at(bytes, at)?, u32_at(bytes, at + 8)?))
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn usize_at(bytes: &[u8], at: usize) -> Option<usize> {
-    u32_at(bytes, at).map(|x| x as usize)
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }

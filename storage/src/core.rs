@@ -29,6 +29,19 @@ pub(crate) struct Core {
     live: Mutex<Live>,
 }
 
+/// A snapshot's place among those alive, and its hold on the open file.
+pub(crate) struct Registration {
+    pub(crate) core: Arc<Core>,
+    number: u64,
+    pub(crate) since: Instant,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.core.live.lock().since.remove(&self.number);
+    }
+}
+
 #[derive(Default)]
 struct Live {
     next: u64,
@@ -82,16 +95,14 @@ impl Core {
         }
     }
 
-    pub(crate) fn register_snapshot(&self) -> u64 {
+    /// Counts a snapshot as alive until the value is dropped.
+    pub(crate) fn register_snapshot(self: &Arc<Core>) -> Registration {
+        let since = Instant::now();
         let mut live = self.live.lock();
         live.next += 1;
         let number = live.next;
-        live.since.insert(number, Instant::now());
-        number
-    }
-
-    pub(crate) fn unregister_snapshot(&self, number: u64) {
-        self.live.lock().since.remove(&number);
+        live.since.insert(number, since);
+        Registration { core: self.clone(), number, since }
     }
 
     /// Snapshots alive, and the age of the oldest.

@@ -111,6 +111,13 @@ fn span(payload: &[u8], place: usize) -> (usize, usize) {
 /// Checks that the ends of a block rise and stay in its page.
 pub(crate) fn check_payload(info: &ArrayInfo, block: u32, payload: &[u8]) -> Result<()> {
     let rows = info.spec.rows_per_block() as usize;
+    if payload.len() < info.spec.page().payload_bytes() {
+        return Err(Error::corrupt(format!(
+            "block {block} of array {} has {} payload bytes, fewer than an ordinary one",
+            info.id,
+            payload.len()
+        )));
+    }
     let room = (payload.len() - items_start(info.spec.rows_per_block())) / info.spec.unit_bytes();
     let mut before = 0;
     for place in 0..rows {

@@ -64,7 +64,7 @@ pub enum Error {
     },
     /// The medium has no space left.
     #[error(
-        "no space left on the medium; nothing of this transaction was kept: free some space and open the database again"
+        "no space left on the medium; every acknowledged commit is safe: free some space and open the database again"
     )]
     NoSpace,
     /// The content of the file contradicts itself.
@@ -154,9 +154,17 @@ pub enum Error {
         /// The error itself.
         source: io::Error,
     },
+    /// A table that holds the arrays was to be changed by hand.
+    #[error(
+        "table {name} holds what the array calls write; change arrays through those, or name another table"
+    )]
+    ReservedTable {
+        /// Name of the table.
+        name: String,
+    },
     /// A table was opened with another type, twice at a time, and the like.
     #[error(transparent)]
-    Table(#[from] redb::TableError),
+    Table(redb::TableError),
     /// Any other error of redb.
     #[error("{0}")]
     Redb(Box<redb::Error>),
@@ -185,6 +193,15 @@ impl Error {
             redb::Error::Corrupted(what) => Error::Corrupt { what },
             redb::Error::Io(source) => Error::io("reading or writing the database file")(source),
             other => Error::Redb(Box::new(other)),
+        }
+    }
+}
+
+impl From<redb::TableError> for Error {
+    fn from(error: redb::TableError) -> Error {
+        match error {
+            redb::TableError::Storage(error) => Error::from_redb(error),
+            other => Error::Table(other),
         }
     }
 }

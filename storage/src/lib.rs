@@ -32,10 +32,13 @@ mod array;
 mod backup;
 mod block;
 mod btree;
+mod check;
+mod contain;
 mod core;
 mod csr;
 mod disk;
 mod error;
+mod header;
 mod idle;
 mod map;
 mod medium;
@@ -46,6 +49,9 @@ mod storage;
 mod tables;
 #[cfg(feature = "test-disk")]
 pub mod test_disk;
+#[cfg(feature = "test-disk")]
+#[doc(hidden)]
+pub mod unpinned;
 mod verify;
 mod write;
 

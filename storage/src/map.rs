@@ -61,6 +61,11 @@ impl PinnedPages {
         Some(page)
     }
 
+    #[cfg(feature = "test-disk")]
+    pub(crate) fn map(&self) -> Arc<Map> {
+        self.map.clone()
+    }
+
     pub(crate) fn same_map(&self, other: &PinnedPages) -> bool {
         Arc::ptr_eq(&self.map, &other.map)
     }

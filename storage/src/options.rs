@@ -17,6 +17,11 @@ pub struct Options {
     /// Read every block as an owned copy instead of through the map: slower, and the memory used grows with
     /// what is read, but neither truncation of the file from outside nor a failing medium can raise a signal.
     pub owned_blocks: bool,
+    /// Before redb reads a file, verify the checksums of everything in it but the blocks of arrays, which are
+    /// verified when they are first read. This reads the ordinary tables once, so its cost grows with them; without
+    /// it a damaged page in them may give wrong answers, or a panic inside redb that becomes an error. True by
+    /// default.
+    pub check_on_open: bool,
     /// After this long without a commit, one commit is made that lets the file be reopened after a crash
     /// without scanning it (redb's quick repair). `None` never makes one. One second by default.
     pub idle_commit: Option<Duration>,
@@ -31,6 +36,7 @@ impl Default for Options {
             cache_bytes: 128 << 20,
             reserve_bytes: 1 << 40,
             owned_blocks: false,
+            check_on_open: true,
             idle_commit: Some(Duration::from_secs(1)),
             snapshot_age_warning: Duration::from_secs(60),
         }

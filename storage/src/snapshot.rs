@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, Value};
+use redb::{AccessGuard, Key, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, Value};
 
 use crate::array::{ArrayId, ArrayInfo, Blocks, Rows};
 use crate::block::{self, PAYLOAD_START, PageSize};
-use crate::btree::{self, Tree};
-use crate::core::Core;
+use crate::btree::{Difference, Pair, Tree};
+use crate::contain::contain;
+use crate::core::{Core, Registration};
 use crate::csr::Csr;
 use crate::error::{Error, Result};
+use crate::header;
 use crate::map::PinnedPages;
 use crate::memory::{BlockTable, Payload, PayloadBuf};
 use crate::tables::{ARRAYS, BLOCKS, META, META_VERSION};
@@ -32,16 +34,14 @@ pub trait View {
 /// It pins every page that it can reach, so the slices it hands out are neither copied nor changed under it;
 /// for the same reason pages that later commits free stay in the file until it is dropped.
 pub struct Snapshot {
-    // The order matters: the transaction is the pin, so whatever points into pinned pages is dropped before it,
-    // and the database after it.
+    // The order matters: the transaction is the pin, so whatever points into pinned pages is dropped before it.
+    // After it the snapshot counts as dropped, and compaction may begin; the database goes last.
     arrays: BTreeMap<ArrayId, Arc<ArrayState>>,
     in_place: Option<InPlace>,
     blocks: Option<ReadOnlyTable<(u64, u32), &'static [u8]>>,
     txn: ReadTransaction,
     version: u64,
-    number: u64,
-    since: Instant,
-    core: Arc<Core>,
+    registration: Registration,
 }
 
 /// Shape, length and block addresses of an array as of one commit.
@@ -63,7 +63,15 @@ struct InPlace {
 /// What a transaction did to one array.
 pub(crate) struct ArrayChange {
     pub(crate) info: ArrayInfo,
+    /// Blocks written.
     pub(crate) blocks: BTreeSet<u32>,
+}
+
+impl ArrayChange {
+    /// Whether the transaction wrote or removed `block`.
+    fn covers(&self, block: u32) -> bool {
+        self.blocks.contains(&block) || block as usize >= self.info.spec.blocks(self.info.rows)
+    }
 }
 
 impl Snapshot {
@@ -81,19 +89,24 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    /// The state of the commit that followed `previous` and made `changes`. The caller keeps writers out.
+    /// The state of the commit that followed `previous` and made `changes` (ordered by array). The caller keeps
+    /// writers out.
     pub(crate) fn after(
         previous: &Snapshot,
         changes: &[ArrayChange],
         dropped: &[ArrayId],
     ) -> Result<Snapshot> {
-        let mut snapshot = Snapshot::begin(&previous.core)?;
-        let pairs = match (&snapshot.in_place, &previous.in_place) {
+        let mut snapshot = Snapshot::begin(&previous.registration.core)?;
+        let written = match (&snapshot.in_place, &previous.in_place) {
             (Some(new), Some(old)) if new.pages.same_map(&old.pages) => {
                 // Pages of the older tree are pinned by `previous`, which is alive.
-                Some(new.tree.changed_since(&old.tree, &new.pages).ok_or_else(unreadable_tree)?)
+                match new.tree.changed_since(&old.tree, &new.pages) {
+                    Some(difference) if accounts_for(changes, dropped, &difference) => difference.new,
+                    // Blocks went where no change says so: addresses are not to be carried over.
+                    _ => return Snapshot::reopen(snapshot),
+                }
             }
-            (None, None) => None,
+            (None, None) => Vec::new(),
             // Another map, or none any more: addresses of the previous snapshot mean nothing here.
             _ => return Snapshot::reopen(snapshot),
         };
@@ -105,7 +118,7 @@ impl Snapshot {
             let old = previous.arrays.get(&change.info.id);
             snapshot.arrays.insert(change.info.id, ArrayState::changed(old.map(|old| &**old), change));
         }
-        for pair in pairs.into_iter().flatten() {
+        for pair in written {
             let (array, number) = pair.key;
             let Some(state) = snapshot.arrays.get(&ArrayId(array)) else { continue };
             let payload = block::check_header(pair.value, state.info.id, number)?;
@@ -119,7 +132,7 @@ impl Snapshot {
     }
 
     fn reopen(begun: Snapshot) -> Result<Snapshot> {
-        let core = begun.core.clone();
+        let core = begun.registration.core.clone();
         drop(begun);
         Snapshot::open(&core)
     }
@@ -138,26 +151,34 @@ impl Snapshot {
             ),
             None => 0,
         };
-        let number = core.register_snapshot();
-        let since = Instant::now();
         let arrays = BTreeMap::new();
-        Ok(Snapshot { arrays, blocks, txn, in_place, version, number, since, core: core.clone() })
+        Ok(Snapshot { arrays, in_place, blocks, txn, version, registration: core.register_snapshot() })
     }
 
     /// Compares what redb reads with what is read in place, at both ends of the blocks table; reads owned
     /// copies where they differ.
     fn cross_check(&mut self) -> Result<()> {
-        let (Some(in_place), Some(blocks)) = (&self.in_place, &self.blocks) else { return Ok(()) };
-        for pair in [blocks.first()?, blocks.last()?].into_iter().flatten() {
-            let mapped = in_place.tree.get(&in_place.pages, pair.0.value());
-            if mapped != Some(Some(pair.1.value())) {
-                tracing::warn!(
-                    path = %self.core.path.display(),
-                    "redb's pages are not laid out as expected; blocks are read as owned copies"
-                );
-                self.in_place = None;
-                break;
+        let Some(in_place) = &self.in_place else { return Ok(()) };
+        let mut agree = true;
+        for last in [false, true] {
+            match in_place.tree.edge(&in_place.pages, last) {
+                None => agree = false,
+                // Nothing to compare, or a damaged block, which is an error for those who read it.
+                Some(None) => {}
+                Some(Some(key)) => {
+                    let found = self.value_from_redb(ArrayId(key.0), key.1)?;
+                    agree &= found.is_some_and(|found| {
+                        in_place.tree.get(&in_place.pages, key) == Some(Some(found.value()))
+                    });
+                }
             }
+        }
+        if !agree {
+            tracing::warn!(
+                path = %self.registration.core.path.display(),
+                "redb's pages are not laid out as expected; blocks are read as owned copies"
+            );
+            self.in_place = None;
         }
         Ok(())
     }
@@ -182,7 +203,7 @@ impl Snapshot {
 
     /// How long the snapshot has been held.
     pub fn age(&self) -> Duration {
-        self.since.elapsed()
+        self.registration.since.elapsed()
     }
 
     /// True where blocks are read in the map, false where they are owned copies.
@@ -199,6 +220,16 @@ impl Snapshot {
         self.arrays.get(&id).ok_or(Error::UnknownArray(id))
     }
 
+    #[cfg(feature = "test-disk")]
+    pub(crate) fn states(&self) -> &BTreeMap<ArrayId, Arc<ArrayState>> {
+        &self.arrays
+    }
+
+    #[cfg(feature = "test-disk")]
+    pub(crate) fn map(&self) -> Option<Arc<crate::map::Map>> {
+        self.in_place.as_ref().map(|in_place| in_place.pages.map())
+    }
+
     pub(crate) fn blocks_table(&self) -> Option<&ReadOnlyTable<(u64, u32), &'static [u8]>> {
         self.blocks.as_ref()
     }
@@ -207,6 +238,26 @@ impl Snapshot {
     pub(crate) fn value_in_place(&self, id: ArrayId, number: u32) -> Result<Option<Option<&[u8]>>> {
         let Some(in_place) = &self.in_place else { return Ok(None) };
         in_place.tree.get(&in_place.pages, (id.0, number)).map(Some).ok_or_else(unreadable_tree)
+    }
+
+    /// The value of a block as redb reads it.
+    pub(crate) fn value_from_redb(
+        &self,
+        id: ArrayId,
+        number: u32,
+    ) -> Result<Option<AccessGuard<'_, &'static [u8]>>> {
+        let Some(table) = &self.blocks else { return Ok(None) };
+        if !self.leaf_is_readable(id, number, false) {
+            return Err(Error::corrupt(format!("the page of block {number} of array {id} is not a leaf")));
+        }
+        Ok(contain("reading a block", || Ok(table.get((id.0, number))?))?)
+    }
+
+    /// Whether redb can read the leaf of a block; true where that cannot be told.
+    pub(crate) fn leaf_is_readable(&self, id: ArrayId, number: u32, neighbours: bool) -> bool {
+        self.in_place.as_ref().is_none_or(|in_place| {
+            in_place.tree.leaf_is_readable(&in_place.pages, (id.0, number), neighbours)
+        })
     }
 
     /// Finds a block, verifies its checksum, and returns its payload.
@@ -226,7 +277,7 @@ impl Snapshot {
     fn copy<'a>(&'a self, state: &'a ArrayState, number: u32) -> Result<Payload<'a>> {
         let id = state.info.id;
         let missing = || Error::MissingBlock { array: id, block: number };
-        let guard = self.blocks.as_ref().ok_or_else(missing)?.get((id.0, number))?.ok_or_else(missing)?;
+        let guard = self.value_from_redb(id, number)?.ok_or_else(missing)?;
         let bytes = block::check(guard.value(), id, number)?;
         let page = PageSize::of_value(guard.value().len()).ok_or_else(unreadable_tree)?;
         let mut buf = PayloadBuf::zeroed(page);
@@ -248,12 +299,6 @@ impl View for Snapshot {
 
     fn array(&self, id: ArrayId) -> Result<ArrayInfo> {
         Ok(self.state(id)?.info)
-    }
-}
-
-impl Drop for Snapshot {
-    fn drop(&mut self) {
-        self.core.unregister_snapshot(self.number);
     }
 }
 
@@ -303,7 +348,7 @@ impl InPlace {
     fn open(core: &Core) -> Result<Option<InPlace>> {
         let Some(map) = core.medium.map() else { return Ok(None) };
         let disk = &core.medium.disk;
-        let mut header = [0u8; btree::HEADER_BYTES];
+        let mut header = [0u8; header::HEADER_BYTES];
         disk.read(0, &mut header).map_err(Error::io("reading the file header"))?;
         let file_bytes = disk.len().map_err(Error::io("reading the length of the file"))?;
         // SAFETY: the snapshot under construction began its read transaction before this call, holds it in a
@@ -320,6 +365,19 @@ impl InPlace {
         }
         Ok(tree.map(|tree| InPlace { pages, tree }))
     }
+}
+
+/// Whether every block that came, went or moved belongs to an array that the transaction changed. Only then may
+/// the other arrays keep their addresses, which snapshots share.
+fn accounts_for(changes: &[ArrayChange], dropped: &[ArrayId], difference: &Difference<'_>) -> bool {
+    let known = |pair: &Pair<'_>| {
+        let id = ArrayId(pair.key.0);
+        dropped.contains(&id)
+            || changes
+                .binary_search_by_key(&id, |change| change.info.id)
+                .is_ok_and(|at| changes[at].covers(pair.key.1))
+    };
+    difference.new.iter().chain(&difference.old).all(known)
 }
 
 fn unreadable_tree() -> Error {

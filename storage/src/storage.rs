@@ -2,18 +2,22 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use redb::Builder;
+use redb::{Builder, StorageBackend};
 
 use crate::btree;
+use crate::check;
+use crate::contain::{Contained, contain};
 use crate::core::{Core, Redb};
 use crate::disk::{Disk, FileDisk};
 use crate::error::{Error, Result};
+use crate::header::{self, HEADER_BYTES};
 use crate::idle::Idle;
 use crate::medium::{Backend, Medium};
 use crate::options::Options;
@@ -90,7 +94,9 @@ impl Storage {
         let path = path.as_ref();
         options.validate()?;
         let disk = FileDisk::open(path).map_err(not_found(path))?;
-        check_identity(&disk, path)?;
+        if disk.is_empty().map_err(Error::io("reading the length of the file"))? {
+            return Err(Error::NotRedknot { path: path.to_path_buf(), found: "it is empty".into() });
+        }
         Storage::on_disk_at(Arc::new(disk), options, path)
     }
 
@@ -99,13 +105,15 @@ impl Storage {
         let path = path.as_ref();
         options.validate()?;
         let disk = FileDisk::open_read_only(path).map_err(not_found(path))?;
-        check_identity(&disk, path)?;
+        check_content(&disk, options, path)?;
         let medium = Medium::new(Arc::new(disk), options.reserve_bytes, !options.owned_blocks)
             .map_err(Error::io("reading the length of the file"))?;
         // redb's read-only handle takes the shared lock on a file handle of its own.
-        let db = builder(options).open_read_only(path).map_err(Error::from_redb)?;
-        let core = Core::new(Redb::ReadOnly(db), Arc::new(medium), options.clone(), path.to_path_buf());
-        Storage::start(core, None)
+        Ok(contain("opening the file", || {
+            let db = builder(options).open_read_only(path).map_err(Error::from_redb)?;
+            let core = Core::new(Redb::ReadOnly(db), Arc::new(medium), options.clone(), path.to_path_buf());
+            Storage::start(core, None)
+        })?)
     }
 
     /// Opens the database on `disk`, or creates one where it is empty: the seam for tests that own the disk.
@@ -116,15 +124,21 @@ impl Storage {
 
     fn on_disk_at(disk: Arc<dyn Disk>, options: &Options, path: &Path) -> Result<Storage> {
         let fresh = disk.is_empty().map_err(Error::io("reading the length of the file"))?;
+        if !fresh {
+            check_content(&*disk, options, path)?;
+        }
         let medium = Medium::new(disk, options.reserve_bytes, !options.owned_blocks)
             .map_err(Error::io("reading the length of the file"))?;
         let medium = Arc::new(medium);
-        let db = builder(options).create_with_backend(Backend(medium.clone())).map_err(Error::from_redb)?;
-        if fresh {
-            initialise(&db)?;
-        }
-        let core = Core::new(Redb::Writable(db), medium, options.clone(), path.to_path_buf());
-        Storage::start(core, options.idle_commit)
+        Ok(contain("opening the file", || {
+            let db =
+                builder(options).create_with_backend(Backend(medium.clone())).map_err(Error::from_redb)?;
+            if fresh {
+                initialise(&db)?;
+            }
+            let core = Core::new(Redb::Writable(db), medium, options.clone(), path.to_path_buf());
+            Storage::start(core, options.idle_commit)
+        })?)
     }
 
     fn start(core: Core, idle_commit: Option<Duration>) -> Result<Storage> {
@@ -157,9 +171,7 @@ impl Storage {
     pub fn compact(&self) -> Result<bool> {
         self.engine.with_redb_alone(|db| {
             db.compact().map_err(|error| match error {
-                redb::CompactionError::TransactionInProgress => {
-                    Error::SnapshotsLive { live: self.engine.core.live_snapshots().0 }
-                }
+                redb::CompactionError::TransactionInProgress => self.engine.snapshots_live(),
                 other => Error::from_redb(other),
             })
         })
@@ -176,9 +188,7 @@ impl Storage {
     pub fn check_integrity(&self) -> Result<bool> {
         self.engine.with_redb_alone(|db| {
             db.check_integrity().map_err(|error| match error {
-                redb::DatabaseError::TransactionInProgress => {
-                    Error::SnapshotsLive { live: self.engine.core.live_snapshots().0 }
-                }
+                redb::DatabaseError::TransactionInProgress => self.engine.snapshots_live(),
                 other => Error::from_redb(other),
             })
         })
@@ -187,6 +197,13 @@ impl Storage {
     /// Copies the last commit to the new file `path`, while writes go on.
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<()> {
         crate::backup::run(&self.engine, path.as_ref())
+    }
+
+    /// Makes the commit of an idle moment now, for suites that cannot wait for one.
+    #[cfg(feature = "test-disk")]
+    #[doc(hidden)]
+    pub fn make_idle_commit(&self) -> Result<()> {
+        self.engine.save_allocator_state()
     }
 
     /// Figures of the open file.
@@ -292,16 +309,21 @@ impl Engine {
     }
 
     /// The current commit, the file header that names it and nothing else, and the length of the file.
-    pub(crate) fn pin_for_copy(&self) -> Result<(Arc<Snapshot>, [u8; btree::HEADER_BYTES], u64)> {
+    pub(crate) fn pin_for_copy(&self) -> Result<(Arc<Snapshot>, [u8; HEADER_BYTES], u64)> {
         let _writer = self.writer.lock();
         let snapshot = self.current()?;
         let disk = &self.core.medium.disk;
-        let mut header = [0u8; btree::HEADER_BYTES];
+        let mut header = [0u8; HEADER_BYTES];
         disk.read(0, &mut header).map_err(Error::io("reading the file header"))?;
-        let header = btree::header_of_user_tables(&header)
+        let header = header::header_of_user_tables(&header)
             .ok_or_else(|| Error::corrupt("the file header cannot be read"))?;
         let bytes = disk.len().map_err(Error::io("reading the length of the file"))?;
         Ok((snapshot, header, bytes))
+    }
+
+    fn snapshots_live(&self) -> Error {
+        // redb said so: at least one, though it may be gone by now.
+        Error::SnapshotsLive { live: self.core.live_snapshots().0.max(1) }
     }
 
     /// Runs `work` with no writer and no snapshot of the handle's own, then reads the file anew.
@@ -317,9 +339,18 @@ impl Engine {
             return Err(Error::SnapshotsLive { live: live.max(1) });
         }
         drop(before);
-        let result = match &mut *self.core.redb.write() {
-            Redb::Writable(db) => work(db),
-            Redb::ReadOnly(_) => Err(Error::ReadOnly),
+        let worked = match &mut *self.core.redb.write() {
+            Redb::Writable(db) => contain("working on the whole file", || work(db)),
+            Redb::ReadOnly(_) => Err(Contained::Returned(Error::ReadOnly)),
+        };
+        let result = match worked {
+            Ok(done) => Ok(done),
+            Err(Contained::Returned(error)) => Err(error),
+            Err(Contained::Panicked(error)) => {
+                // What redb holds in memory may be half changed: nothing is read through it any more.
+                self.poison(&error);
+                return Err(error);
+            }
         };
         match Snapshot::open(&self.core) {
             Ok(snapshot) => *current = Some(Arc::new(snapshot)),
@@ -350,6 +381,32 @@ fn initialise(db: &redb::Database) -> Result<()> {
     txn.commit().map_err(Error::from_redb)
 }
 
+/// Refuses a file that is not ours, or is damaged, before redb reads it.
+fn check_content(disk: &dyn Disk, options: &Options, path: &Path) -> Result<()> {
+    check_identity(disk, path)?;
+    if !options.check_on_open {
+        return Ok(());
+    }
+    check::before_open(disk).map_err(|error| match error {
+        // A writer at work looks like damage. Its lock tells; ours is given back, redb takes its own.
+        Error::Corrupt { .. } if is_locked(disk) => Error::AlreadyOpen,
+        other => other,
+    })
+}
+
+fn is_locked(disk: &dyn Disk) -> bool {
+    let all = (Bound::Unbounded, Bound::Unbounded);
+    disk.locks().is_some_and(|locks| match locks.try_lock_shared_range(all.0, all.1) {
+        Ok(true) => {
+            // Closing the disk, which follows the error, unlocks as well.
+            let _ = locks.unlock_range(all.0, all.1);
+            false
+        }
+        Ok(false) => true,
+        Err(_) => false,
+    })
+}
+
 /// Refuses a file that is not ours before redb has opened, and so perhaps changed, it.
 fn check_identity(disk: &dyn Disk, path: &Path) -> Result<()> {
     let not_ours = |found: &str| Error::NotRedknot { path: path.to_path_buf(), found: found.into() };
@@ -357,10 +414,10 @@ fn check_identity(disk: &dyn Disk, path: &Path) -> Result<()> {
     if len == 0 {
         return Err(not_ours("it is empty"));
     }
-    let mut header = [0u8; btree::HEADER_BYTES];
+    let mut header = [0u8; HEADER_BYTES];
     let have = header.len().min(usize::try_from(len).unwrap_or(usize::MAX));
     disk.read(0, &mut header[..have]).map_err(Error::io("reading the file header"))?;
-    if !btree::is_redb(&header) {
+    if !header::is_redb(&header) {
         return Err(not_ours("its first bytes are not those of a redb file"));
     }
     let found = btree::peek_table(&header, redb::TableHandle::name(&META), &mut |page| {

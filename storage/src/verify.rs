@@ -81,20 +81,23 @@ pub(crate) fn blocks(snapshot: &Snapshot) -> Result<Vec<Finding>> {
 
 fn check_block(snapshot: &Snapshot, info: &ArrayInfo, number: u32) -> Result<Option<Finding>> {
     let (array, block) = (info.id, number);
-    let Some(table) = snapshot.blocks_table() else {
-        return Ok(Some(Finding::MissingBlock { array, block }));
+    let damaged = |error: &Error| Finding::DamagedBlock { array, block, what: error.to_string() };
+    let guard = match snapshot.value_from_redb(array, block) {
+        Ok(Some(guard)) => guard,
+        Ok(None) => return Ok(Some(Finding::MissingBlock { array, block })),
+        Err(error @ Error::Corrupt { .. }) => return Ok(Some(damaged(&error))),
+        Err(error) => return Err(error),
     };
-    let Some(guard) = table.get((array.0, block))? else {
-        return Ok(Some(Finding::MissingBlock { array, block }));
-    };
-    if let Some(in_place) = snapshot.value_in_place(array, block)?
-        && in_place != Some(guard.value())
-    {
-        return Ok(Some(Finding::ReadsDiffer { array, block }));
+    match snapshot.value_in_place(array, block) {
+        Ok(Some(in_place)) if in_place != Some(guard.value()) => {
+            return Ok(Some(Finding::ReadsDiffer { array, block }));
+        }
+        Ok(_) => {}
+        Err(error) => return Ok(Some(damaged(&error))),
     }
     match check_value(info, number, guard.value()) {
         Ok(()) => Ok(None),
-        Err(error) => Ok(Some(Finding::DamagedBlock { array, block, what: error.to_string() })),
+        Err(error) => Ok(Some(damaged(&error))),
     }
 }
 
@@ -110,21 +113,17 @@ fn check_value(info: &ArrayInfo, number: u32, value: &[u8]) -> Result<()> {
 /// Bytes that the blocks of an array take in the file, page overhead included.
 pub fn array_bytes(snapshot: &Snapshot, id: ArrayId) -> Result<u64> {
     let info = snapshot.array(id)?;
-    let blocks = info.spec.blocks(info.rows) as u32;
     if info.spec.kind() == Kind::Rows {
-        return Ok(u64::from(blocks) * info.spec.page().bytes() as u64);
+        return Ok(info.spec.blocks(info.rows) as u64 * info.spec.page().bytes() as u64);
     }
     let mut bytes = 0;
-    for number in 0..blocks {
-        let value_bytes = match snapshot.value_in_place(id, number)? {
-            Some(value) => value.map(<[u8]>::len),
-            None => match snapshot.blocks_table() {
-                Some(table) => table.get((id.0, number))?.map(|guard| guard.value().len()),
-                None => None,
-            },
+    for block in 0..info.spec.blocks(info.rows) as u32 {
+        let missing = Error::MissingBlock { array: id, block };
+        let value = match snapshot.value_in_place(id, block)? {
+            Some(value) => value.ok_or(missing)?.len(),
+            None => snapshot.value_from_redb(id, block)?.ok_or(missing)?.value().len(),
         };
-        let value_bytes = value_bytes.ok_or(Error::MissingBlock { array: id, block: number })?;
-        bytes += (value_bytes + block::LEAF_OVERHEAD) as u64;
+        bytes += (value + block::LEAF_OVERHEAD) as u64;
     }
     Ok(bytes)
 }

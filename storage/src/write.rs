@@ -5,10 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::{ArcMutexGuard, RawMutex};
-use redb::{Key, ReadableTable, Table, TableDefinition, Value};
+use redb::{Key, ReadableTable, Table, TableDefinition, TableHandle, Value};
 
 use crate::array::{ArrayId, ArrayInfo, ArraySpec, Blocks, Kind, Rows};
 use crate::block::{self, HEADER_BYTES, PageSize};
+use crate::contain::{Contained, contain};
 use crate::csr::{self, Csr};
 use crate::error::{Error, Result};
 use crate::memory::{BlockTable, PayloadBuf};
@@ -65,7 +66,8 @@ impl WriteTxn {
         &'t self,
         definition: TableDefinition<'_, K, V>,
     ) -> Result<Table<'t, K, V>> {
-        Ok(self.txn.open_table(definition)?)
+        check_name(&definition)?;
+        self.txn.open_table(definition).map_err(|error| self.engine.note(error.into()))
     }
 
     /// Removes an ordinary redb table and says whether it existed.
@@ -73,10 +75,11 @@ impl WriteTxn {
         &self,
         definition: TableDefinition<'_, K, V>,
     ) -> Result<bool> {
-        Ok(self.txn.delete_table(definition)?)
+        check_name(&definition)?;
+        self.txn.delete_table(definition).map_err(|error| self.engine.note(error.into()))
     }
 
-    /// The redb transaction under this one.
+    /// The redb transaction under this one. The tables that hold the arrays are not to be changed through it.
     pub fn transaction(&self) -> &redb::WriteTransaction {
         &self.txn
     }
@@ -85,12 +88,7 @@ impl WriteTxn {
     pub fn create_array(&mut self, spec: ArraySpec) -> Result<ArrayId> {
         let next = match self.next_array {
             Some(next) => next,
-            None => match self.txn.open_table(META)?.get(META_NEXT_ARRAY)? {
-                Some(bytes) => u64::from_le_bytes(
-                    bytes.value().try_into().map_err(|_| Error::corrupt("next_array has no 8 bytes"))?,
-                ),
-                None => 1,
-            },
+            None => self.stored_next_array().map_err(|error| self.engine.note(error))?,
         };
         self.next_array = Some(next + 1);
         let info = ArrayInfo { id: ArrayId(next), spec, rows: 0 };
@@ -98,6 +96,17 @@ impl WriteTxn {
         let array = OpenArray { info, base_rows: None, base_blocks: 0, table, dirty };
         self.arrays.insert(info.id, array);
         Ok(info.id)
+    }
+
+    fn stored_next_array(&self) -> Result<u64> {
+        match self.txn.open_table(META)?.get(META_NEXT_ARRAY)? {
+            Some(bytes) => {
+                let bytes =
+                    bytes.value().try_into().map_err(|_| Error::corrupt("next_array has no 8 bytes"))?;
+                Ok(u64::from_le_bytes(bytes))
+            }
+            None => Ok(1),
+        }
     }
 
     /// Removes an array and all of its blocks.
@@ -121,6 +130,10 @@ impl WriteTxn {
         let first = info.rows;
         let count = u32::try_from(rows.len() / row_bytes).map_err(|_| Error::TooManyRows(id))?;
         let end = first.checked_add(count).ok_or(Error::TooManyRows(id))?;
+        if count == 0 {
+            return Ok(first..end);
+        }
+        self.take_over_last_block(&info)?;
         let mut rest = rows;
         let mut row = first;
         while row < end {
@@ -160,13 +173,8 @@ impl WriteTxn {
     /// Cuts an array to `rows` rows or fills it up with zero or empty ones.
     pub fn set_len(&mut self, id: ArrayId, rows: u32) -> Result<()> {
         let info = self.array(id)?;
-        let array = self.open(id)?;
-        let before = info.spec.blocks(info.rows);
-        array.set_rows(rows);
-        for block in before..info.spec.blocks(rows) {
-            self.dirty_block(id, block as u32)?;
-        }
-        // What was behind the new end of the last block must not come back when the array grows again.
+        // What is behind the new end of the last block must not come back when the array grows again. This may
+        // find the block damaged, so it comes before anything changes.
         let keep = rows % info.spec.rows_per_block();
         if rows < info.rows && keep != 0 {
             let payload = self.dirty_block(id, rows / info.spec.rows_per_block())?;
@@ -178,6 +186,19 @@ impl WriteTxn {
                     }
                 }
             }
+        }
+        self.open(id)?.set_rows(rows);
+        for block in info.spec.blocks(info.rows)..info.spec.blocks(rows) {
+            self.dirty_block(id, block as u32)?;
+        }
+        Ok(())
+    }
+
+    /// Brings the block that the next row goes to into the overlay, if there is one. Only this step of an
+    /// append can find damage; where it does, the array is as it was.
+    fn take_over_last_block(&mut self, info: &ArrayInfo) -> Result<()> {
+        if !info.rows.is_multiple_of(info.spec.rows_per_block()) {
+            self.dirty_block(info.id, info.rows / info.spec.rows_per_block())?;
         }
         Ok(())
     }
@@ -211,9 +232,9 @@ impl WriteTxn {
     pub fn push_csr_row(&mut self, id: ArrayId, items: &[u8]) -> Result<u32> {
         let info = self.array_of(id, Kind::Csr)?;
         let end = info.rows.checked_add(1).ok_or(Error::TooManyRows(id))?;
+        self.take_over_last_block(&info)?;
         self.open(id)?.set_rows(end);
-        let written = self.dirty_block(id, info.rows / info.spec.rows_per_block()).map(drop);
-        match written.and_then(|()| self.set_csr_row(id, info.rows, items)) {
+        match self.set_csr_row(id, info.rows, items) {
             Ok(()) => Ok(info.rows),
             Err(error) => {
                 self.open(id)?.set_rows(info.rows);
@@ -227,23 +248,34 @@ impl WriteTxn {
         self.arrays.values().flat_map(|array| array.dirty.values()).map(|buf| buf.page().bytes()).sum()
     }
 
-    /// Makes everything durable, or returns an error and keeps nothing.
+    /// Makes everything durable. After an error the database is poisoned where the disk may hold the transaction
+    /// or not: opened again, it has all of it or nothing. Otherwise nothing was kept.
     pub fn commit(self) -> Result<()> {
-        let engine = self.engine.clone();
-        self.write().map(drop).map_err(|error| engine.note(error))
+        self.contained_write().map(drop)
     }
 
     /// Commits, and begins the next transaction before any other writer can.
     pub fn commit_and_begin(self) -> Result<WriteTxn> {
         let engine = self.engine.clone();
-        let writer = self.write().map_err(|error| engine.note(error))?;
+        let writer = self.contained_write()?;
         WriteTxn::begin(engine, writer)
+    }
+
+    fn contained_write(self) -> Result<ArcMutexGuard<RawMutex, ()>> {
+        let engine = self.engine.clone();
+        contain("committing", || self.write()).map_err(|failure| match failure {
+            Contained::Returned(error) => engine.note(error),
+            Contained::Panicked(error) => {
+                engine.poison(&error);
+                error
+            }
+        })
     }
 
     /// Gives up the transaction. Dropping it does the same; this reports errors.
     pub fn abort(self) -> Result<()> {
-        self.txn.abort()?;
-        Ok(())
+        let engine = self.engine.clone();
+        self.txn.abort().map_err(|error| engine.note(error.into()))
     }
 
     /// Commits and hands back the writer lock.
@@ -252,6 +284,7 @@ impl WriteTxn {
         let unchanged = self.arrays.is_empty() && self.dropped.is_empty() && self.next_array.is_none();
         if !unchanged {
             let version = self.base.version() + 1;
+            self.check_leaves()?;
             self.write_blocks(version)?;
             self.write_records(version)?;
         }
@@ -270,6 +303,29 @@ impl WriteTxn {
         })?;
         self.engine.publish(&self.base, &changes, &dropped)?;
         Ok(self.writer)
+    }
+
+    /// redb reads the leaves around what it writes; a damaged one must stop the commit before it begins.
+    fn check_leaves(&self) -> Result<()> {
+        let removed = self.dropped.iter().map(|info| (info.id, 0..info.spec.blocks(info.rows) as u32));
+        let cut = self.arrays.values().map(|array| {
+            let spec = array.info.spec;
+            let before = spec.blocks(array.base_rows.unwrap_or(0)) as u32;
+            (array.info.id, spec.blocks(array.info.rows) as u32..before)
+        });
+        let removed = removed.chain(cut).flat_map(|(id, blocks)| blocks.map(move |block| (id, block, true)));
+        let written = self
+            .arrays
+            .values()
+            .flat_map(|array| array.dirty.keys().map(|block| (array.info.id, *block, false)));
+        for (id, block, neighbours) in removed.chain(written) {
+            if !self.base.leaf_is_readable(id, block, neighbours) {
+                return Err(Error::corrupt(format!(
+                    "a page at or beside block {block} of array {id} is no leaf"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn write_blocks(&mut self, version: u64) -> Result<()> {
@@ -407,6 +463,15 @@ fn move_block(info: &ArrayInfo, buf: &mut PayloadBuf, page: PageSize) {
     let used = csr::used_bytes(info, buf.bytes());
     moved.bytes_mut()[..used].copy_from_slice(&buf.bytes()[..used]);
     *buf = moved;
+}
+
+/// Refuses the tables whose content the array calls keep consistent.
+fn check_name(table: &impl TableHandle) -> Result<()> {
+    let name = table.name();
+    if [ARRAYS.name(), BLOCKS.name(), META.name()].contains(&name) {
+        return Err(Error::ReservedTable { name: name.into() });
+    }
+    Ok(())
 }
 
 fn check_row(info: &ArrayInfo, row: u32) -> Result<()> {

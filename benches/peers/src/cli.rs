@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cache::build_or_load;
 use crate::dataset::Dataset;
-use crate::engine::{BuildPlan, Engine, Exact, Hannoy, Python, Usearch, Worker};
+use crate::engine::{BuildPlan, Engine, Exact, Hannoy, Python, Redknot, Usearch, Worker};
 use crate::error::{Error, Result};
 use crate::insert::{self, Insertion};
 use crate::metric::Metric;
@@ -110,6 +110,7 @@ enum EngineName {
     Usearch,
     Hannoy,
     Exact,
+    Redknot,
 }
 
 impl Cli {
@@ -214,6 +215,7 @@ impl Common {
                 EngineName::Usearch => Ok(Box::new(Usearch::default())),
                 EngineName::Hannoy => Ok(Box::new(Hannoy::default())),
                 EngineName::Exact => Ok(Box::new(Exact::default())),
+                EngineName::Redknot => Ok(Box::new(Redknot::new()?)),
             }
         };
         self.engines.iter().map(open).collect()

@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 
-use super::select;
+use super::{Pending, select};
 use crate::{
     Error, Kernel, MemGraph, Neighbor, Scratch, VectorRows,
     search::{Query, Searcher},
@@ -23,7 +23,7 @@ pub(super) struct LinkScratch {
     search: Scratch,
     candidates: Vec<Neighbor>,
     chosen: Vec<Neighbor>,
-    chosen_ids: Vec<u32>,
+    shadowing: Vec<u32>,
     /// The links chosen for the new row, the top layer first.
     planned: Vec<(u8, Neighbor)>,
 }
@@ -34,26 +34,52 @@ impl<R: VectorRows + ?Sized> Linker<'_, R> {
     /// All neighbours are chosen before the first link to the row is made, and its own links are written before any other
     /// row links to it: a search never arrives at a row without links, and two rows that are linked at the same
     /// time do not see each other, so no row is linked to the same one twice.
-    pub(super) fn link(&self, id: u32, level: u8, scratch: &mut LinkScratch) -> Result<(), Error> {
+    pub(super) fn link(&self, row: &Pending, scratch: &mut LinkScratch) -> Result<(), Error> {
+        let &Pending { id, level, start } = row;
         let Some(entry) = self.graph.entry() else { return Ok(()) };
         let top = self.graph.top_level();
         let searcher = self.searcher();
         let query = Query::new(self.kernel, self.rows.row(id)?);
-        let mut nearest = searcher.neighbor(query, entry)?;
-        for layer in (level + 1..=top).rev() {
-            nearest = searcher.descend(query, nearest, layer, &mut scratch.search)?;
-        }
+        let mut nearest = match start {
+            Some(start) => searcher.neighbor(query, start)?,
+            None => searcher.approach(query, entry, (level + 1..=top).rev(), &mut scratch.search)?,
+        };
         scratch.planned.clear();
         for layer in (0..=level.min(top)).rev() {
             searcher.beam(query, nearest, layer, self.ef, &mut scratch.search)?;
-            let LinkScratch { search, candidates, chosen, chosen_ids, planned } = scratch;
+            let LinkScratch { search, candidates, chosen, shadowing, planned } = scratch;
             nearest = search.candidates.nearest().unwrap_or(nearest);
             candidates.clear();
             candidates.extend(search.candidates.iter());
-            select::diverse(&searcher, id, candidates, self.graph.m(), chosen, chosen_ids)?;
+            self.look_past_copies(id, layer, search, candidates)?;
+            select::diverse(&searcher, id, candidates, self.graph.m(), chosen, shadowing)?;
             planned.extend(chosen.iter().map(|&neighbor| (layer, neighbor)));
         }
         self.publish(id, scratch)
+    }
+
+    /// Where the search found nothing but copies of the row, adds the neighbours of a copy: it was linked when there were fewer.
+    fn look_past_copies(
+        &self,
+        id: u32,
+        layer: u8,
+        search: &mut Scratch,
+        candidates: &mut Vec<Neighbor>,
+    ) -> Result<(), Error> {
+        let (Some(&nearest), Some(&farthest)) = (candidates.first(), candidates.last()) else {
+            return Ok(());
+        };
+        let row = self.rows.row(id)?;
+        if candidates.len() < self.ef || self.rows.row(farthest.id)? != row {
+            return Ok(());
+        }
+        search.fresh.clear();
+        search.fresh.extend(self.graph.links(nearest.id, layer));
+        search.fresh.retain(|link| candidates.iter().all(|candidate| candidate.id != *link));
+        let query = Query::new(self.kernel, row);
+        self.searcher().neighbors(query, &search.fresh, |neighbor| candidates.push(neighbor))?;
+        candidates.sort_unstable_by(Neighbor::order);
+        Ok(())
     }
 
     fn searcher(&self) -> Searcher<'_, MemGraph, R> {
@@ -84,7 +110,7 @@ impl<R: VectorRows + ?Sized> Linker<'_, R> {
         if self.graph.append(from, layer, to.id) {
             return Ok(());
         }
-        let LinkScratch { search, candidates, chosen, chosen_ids, .. } = scratch;
+        let LinkScratch { search, candidates, chosen, shadowing, .. } = scratch;
         let searcher = self.searcher();
         search.fresh.clear();
         search.fresh.extend(self.graph.links(from, layer));
@@ -93,7 +119,7 @@ impl<R: VectorRows + ?Sized> Linker<'_, R> {
         let query = Query::new(self.kernel, self.rows.row(from)?);
         searcher.neighbors(query, &search.fresh, |neighbor| candidates.push(neighbor))?;
         candidates.sort_unstable_by(Neighbor::order);
-        select::diverse(&searcher, from, candidates, self.graph.capacity(layer), chosen, chosen_ids)?;
+        select::diverse(&searcher, from, candidates, self.graph.capacity(layer), chosen, shadowing)?;
         self.graph.store(from, layer, chosen.iter().map(|neighbor| neighbor.id));
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod level;
 mod link;
+mod locality;
 mod params;
 mod repair;
 mod select;
@@ -30,6 +31,8 @@ const SERIAL_ROWS: usize = 256;
 struct Pending {
     id: u32,
     level: u8,
+    /// The nearest row of layer 1, once known: where the search for its neighbours in the base layer starts.
+    start: Option<u32>,
 }
 
 /// Links rows into a graph, from nothing or continuing one that has linked rows already.
@@ -49,7 +52,8 @@ pub struct Builder<'a, R: ?Sized> {
 }
 
 impl<'a, R: VectorRows + ?Sized> Builder<'a, R> {
-    /// Prepares to link `pending` into `graph`, in that order but for the one that becomes the entry point.
+    /// Prepares to link `pending` into `graph`: first the rows that reach above the base layer, in the given order, then
+    /// the others, those near each other one after the other.
     ///
     /// `graph` is grown to the number of `rows`. A row number that is out of range, linked already or named twice is an error.
     pub fn new(
@@ -78,14 +82,19 @@ impl<'a, R: VectorRows + ?Sized> Builder<'a, R> {
     ) -> Result<usize, Error> {
         let end = self.linked.saturating_add(limit).min(self.pending.len());
         while self.linked < end {
-            let in_graph = self.graph.len() as usize - self.remaining();
-            let (threads, end) = match in_graph {
+            let high = self.pending.partition_point(|row| row.level > 0);
+            if self.linked >= high && self.pending[self.linked].start.is_none() {
+                let rest = &mut self.pending[self.linked..];
+                locality::sort(rest, &self.graph, self.rows, self.kernel)?;
+            }
+            let (threads, step_end) = match self.linked {
                 // Alone: the row that becomes the entry point, which all others start from.
-                _ if self.linked == 0 => (1, 1),
-                few if few < SERIAL_ROWS => (1, end.min(self.linked + SERIAL_ROWS - few)),
+                0 => (1, 1),
+                few if few < SERIAL_ROWS => (1, SERIAL_ROWS),
+                few if few < high => (rayon::current_num_threads(), high),
                 _ => (rayon::current_num_threads(), end),
             };
-            self.link_until(end, threads, progress)?;
+            self.link_until(step_end.min(end), threads, progress)?;
         }
         Ok(self.remaining())
     }
@@ -132,7 +141,7 @@ impl<'a, R: VectorRows + ?Sized> Builder<'a, R> {
             self.scratches.with(|scratch| {
                 while let Some(batch) = queue.take() {
                     for row in &self.pending[batch.clone()] {
-                        if let Err(error) = linker.link(row.id, row.level, scratch) {
+                        if let Err(error) = linker.link(row, scratch) {
                             queue.fail(error);
                         }
                     }
@@ -159,8 +168,8 @@ impl<'a, R: VectorRows + ?Sized> Builder<'a, R> {
     }
 }
 
-/// Draws the levels of the pending rows, makes room for their links, and puts the row in front that is higher than all
-/// others and the graph, if there is one: it becomes the entry point, and the entry point does not change after it.
+/// Draws the levels of the pending rows, makes room for their links, and puts those in front that reach above the base
+/// layer, of these the highest first: if it becomes the entry point, the entry point does not change after it.
 fn plan(
     graph: &mut MemGraph,
     len: u32,
@@ -175,16 +184,14 @@ fn plan(
             return Err(Error::AlreadyLinked { id });
         }
         let level = level::of_row(seed, id, graph.m());
-        pending.push(Pending { id, level });
+        pending.push(Pending { id, level, start: None });
     }
     for row in &pending {
         graph.reserve_upper(row.id, row.level);
     }
-    let first_highest = (0..pending.len()).rev().max_by_key(|&at| pending[at].level);
-    if let Some(at) = first_highest
-        && (graph.entry().is_none() || pending[at].level > graph.top_level())
-    {
-        pending[..=at].rotate_right(1);
+    pending.sort_by_key(|row| row.level == 0);
+    if let Some(highest) = (0..pending.len()).rev().max_by_key(|&at| pending[at].level) {
+        pending[..=highest].rotate_right(1);
     }
     Ok(pending)
 }

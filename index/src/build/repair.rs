@@ -29,6 +29,7 @@ pub(super) fn reconnect<R: VectorRows + ?Sized>(
         ef,
         parents: vec![UNREACHED; graph.len() as usize],
         stack: Vec::new(),
+        last: None,
         scratch: Scratch::default(),
     };
     repair.reach(entry, entry);
@@ -37,6 +38,7 @@ pub(super) fn reconnect<R: VectorRows + ?Sized>(
             let from = repair.nearest_with_room(id, entry)?;
             repair.add_link(from, id)?;
             repair.reach(id, from);
+            repair.last = Some(id);
         }
     }
     Ok(())
@@ -49,6 +51,8 @@ struct Repair<'a, R: ?Sized> {
     /// The row that each reached row was reached from; the entry point is its own parent.
     parents: Vec<u32>,
     stack: Vec<u32>,
+    /// The row that was connected last.
+    last: Option<u32>,
     scratch: Scratch,
 }
 
@@ -75,6 +79,10 @@ impl<R: VectorRows + ?Sized> Repair<'_, R> {
         self.parents[to as usize] == from
     }
 
+    fn has_free_slot(&self, id: u32) -> bool {
+        self.searcher.graph.links(id, self.layer).count() < self.searcher.graph.capacity(self.layer)
+    }
+
     /// Whether a row has a free slot, or a link that can go without cutting off any row.
     fn has_room(&self, id: u32) -> bool {
         let graph = self.searcher.graph;
@@ -82,23 +90,41 @@ impl<R: VectorRows + ?Sized> Repair<'_, R> {
         tree_links < graph.capacity(self.layer)
     }
 
-    /// A reached row near `id` that can take one more link: one that `id` links to, else one that a search finds, else
-    /// one further down the tree.
+    /// A reached row near `id` that can take one more link, at best without losing another.
     fn nearest_with_room(&mut self, id: u32, entry: u32) -> Result<u32, Error> {
-        let usable = |this: &Self, from: u32| this.reached(from) && this.has_room(from);
-        if let Some(from) = self.searcher.graph.links(id, self.layer).find(|&from| usable(self, from)) {
+        if let Some(from) = self.copy_with_free_slot(id)? {
+            return Ok(from);
+        }
+        let graph = self.searcher.graph;
+        let free = |this: &Self, from: u32| this.reached(from) && this.has_free_slot(from);
+        if let Some(from) = graph.links(id, self.layer).find(|&from| free(self, from)) {
             return Ok(from);
         }
         let query = Query::new(self.searcher.kernel, self.searcher.rows.row(id)?);
-        let mut nearest = self.searcher.neighbor(query, entry)?;
-        for layer in (self.layer + 1..=self.searcher.graph.top_level()).rev() {
-            nearest = self.searcher.descend(query, nearest, layer, &mut self.scratch)?;
-        }
+        let layers = (self.layer + 1..=graph.top_level()).rev();
+        let nearest = self.searcher.approach(query, entry, layers, &mut self.scratch)?;
         self.searcher.beam(query, nearest, self.layer, self.ef, &mut self.scratch)?;
-        // The row where the base layer was entered may itself be unreached, and what was found from it.
-        let found =
-            self.scratch.candidates.iter().map(|neighbor| neighbor.id).find(|&from| usable(self, from));
-        Ok(found.unwrap_or_else(|| self.room_below(entry)))
+        // The row where this layer was entered may itself be unreached, and with it what was found.
+        let found: Vec<u32> = self.scratch.candidates.iter().map(|neighbor| neighbor.id).collect();
+        let found = found.into_iter().filter(|&from| self.reached(from));
+        let from = found.clone().find(|&from| self.has_free_slot(from));
+        let from = from.or_else(|| found.clone().find(|&from| self.has_room(from)));
+        Ok(from.unwrap_or_else(|| self.room_below(found.clone().next().unwrap_or(entry))))
+    }
+
+    /// The row that was connected last, or the one it was connected to, if it is a copy of `id` with a free slot. Saves large
+    /// groups of copies, of which most are unreachable at first, a search each that would find the same full rows.
+    fn copy_with_free_slot(&self, id: u32) -> Result<Option<u32>, Error> {
+        let Some(last) = self.last else { return Ok(None) };
+        let rows = self.searcher.rows;
+        if rows.row(last)? != rows.row(id)? {
+            return Ok(None);
+        }
+        let parent = self.parents[last as usize];
+        let parent_is_copy = rows.row(parent)? == rows.row(id)?;
+        Ok([parent, last]
+            .into_iter()
+            .find(|&from| (from == last || parent_is_copy) && self.has_free_slot(from)))
     }
 
     /// The first row with room on a path down the tree. A leaf has room, so there is one.
@@ -114,21 +140,23 @@ impl<R: VectorRows + ?Sized> Repair<'_, R> {
         id
     }
 
-    /// Adds the link `from → to`, in place of the most redundant link outside the tree if `from` is full: the one that
-    /// another link's row comes closest to, compared with its length.
+    /// Adds the link `from → to`, in place of the most redundant link outside the tree if `from` is full: one to a copy of
+    /// `from`, else the one that another link's row comes closest to, compared with its length.
     fn add_link(&mut self, from: u32, to: u32) -> Result<(), Error> {
         let Searcher { graph, kernel, rows } = self.searcher;
         if graph.append(from, self.layer, to) {
             return Ok(());
         }
         let links: Vec<u32> = graph.links(from, self.layer).collect();
-        let query = Query::new(kernel, rows.row(from)?);
+        let row = rows.row(from)?;
+        let query = Query::new(kernel, row);
         let mut lengths = Vec::with_capacity(links.len());
         self.searcher.neighbors(query, &links, |neighbor| lengths.push(neighbor))?;
         let mut most: Option<Neighbor> = None;
         for link in lengths.iter().filter(|link| !self.is_tree_link(from, link.id)) {
-            let mut detour = f32::INFINITY;
-            self.searcher.neighbors(Query::new(kernel, rows.row(link.id)?), &links, |other| {
+            let link_row = rows.row(link.id)?;
+            let mut detour = if link_row == row { f32::NEG_INFINITY } else { f32::INFINITY };
+            self.searcher.neighbors(Query::new(kernel, link_row), &links, |other| {
                 if other.id != link.id {
                     detour = detour.min(other.distance);
                 }

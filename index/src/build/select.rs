@@ -9,18 +9,20 @@ use crate::{
 /// a candidate that is nearer to a chosen one than to the target is left out, as it can be reached through that one
 /// (Malkov & Yashunin 2016, algorithm 4; the same rule as hnswlib's `getNeighborsByHeuristic2`).
 ///
-/// One rule is added. Copies of the target itself are all at distance 0 and never shadow each other; they may take half
-/// of the links at most, or a group of copies would link to nothing but itself.
+/// One rule is added, for copies of the target itself: they neither shadow others nor are shadowed, being where the target
+/// is, and may take half of the links at most, or a group of copies would link to nothing but itself.
+///
+/// `shadowing` is working memory.
 pub(crate) fn diverse<G: Adjacency, R: VectorRows + ?Sized>(
     searcher: &Searcher<'_, G, R>,
     target: u32,
     candidates: &[Neighbor],
     limit: usize,
     chosen: &mut Vec<Neighbor>,
-    chosen_ids: &mut Vec<u32>,
+    shadowing: &mut Vec<u32>,
 ) -> Result<(), Error> {
     chosen.clear();
-    chosen_ids.clear();
+    shadowing.clear();
     if candidates.len() <= limit {
         chosen.extend_from_slice(candidates);
         return Ok(());
@@ -34,13 +36,12 @@ pub(crate) fn diverse<G: Adjacency, R: VectorRows + ?Sized>(
         let row = searcher.rows.row(candidate.id)?;
         if row == target_row {
             copies += 1;
-            if copies > limit / 2 {
-                continue;
+            if copies <= limit / 2 {
+                chosen.push(candidate);
             }
-        }
-        if !searcher.any_nearer(Query::new(searcher.kernel, row), chosen_ids, candidate.distance)? {
+        } else if !searcher.any_nearer(Query::new(searcher.kernel, row), shadowing, candidate.distance)? {
             chosen.push(candidate);
-            chosen_ids.push(candidate.id);
+            shadowing.push(candidate.id);
         }
     }
     Ok(())

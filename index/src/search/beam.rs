@@ -41,10 +41,13 @@ pub(crate) struct Searcher<'a, G, R: ?Sized> {
 }
 
 impl<'a, G: Adjacency, R: VectorRows + ?Sized> Searcher<'a, G, R> {
-    /// One row with its distance from the query.
-    #[inline]
+    /// One row with its distance from the query, which must be as long as the rows.
     pub(crate) fn neighbor(&self, query: Query<'_>, id: u32) -> Result<Neighbor, Error> {
-        let distance = self.kernel.distance(query.bytes, query.scale, self.rows.row(id)?);
+        let row = self.rows.row(id)?;
+        if row.len() != query.bytes.len() {
+            return Err(Error::RowLength { expected: row.len(), got: query.bytes.len() });
+        }
+        let distance = self.kernel.distance(query.bytes, query.scale, row);
         Ok(Neighbor { id, distance })
     }
 
@@ -111,6 +114,21 @@ impl<'a, G: Adjacency, R: VectorRows + ?Sized> Searcher<'a, G, R> {
                 return Ok(best);
             }
         }
+    }
+
+    /// Descends through `layers` from `entry`.
+    pub(crate) fn approach(
+        &self,
+        query: Query<'_>,
+        entry: u32,
+        layers: impl Iterator<Item = u8>,
+        scratch: &mut Scratch,
+    ) -> Result<Neighbor, Error> {
+        let mut nearest = self.neighbor(query, entry)?;
+        for layer in layers {
+            nearest = self.descend(query, nearest, layer, scratch)?;
+        }
+        Ok(nearest)
     }
 
     /// Best-first search from `from`; leaves the `ef` nearest rows found in `scratch.candidates`.

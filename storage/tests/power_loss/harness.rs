@@ -4,16 +4,16 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
-use redknot_storage::test_disk::{Capture, Image, Loss, TestDisk, Window};
+use redknot_storage::Storage;
+use redknot_storage::test_disk::{Image, Loss, TestDisk, Window};
 
-use crate::store::{Failure, Result, Store};
-use crate::workload::{Script, Step, next_transaction};
+use crate::model::{Scale, commit_of, compare, edit, number};
+use crate::workload::{Failure, Result, Script, open};
 
-const STEPS: usize = 40;
 const THREADS: usize = 2;
 /// Twice each way of losing.
 const IMAGES_PER_WINDOW: u64 = 2 * Loss::ALL.len() as u64;
@@ -77,7 +77,7 @@ pub(crate) fn run(first_seed: u64, images: u64, trial: Trial, honest_disk: bool)
     let report = Report::default();
     let mut seed = first_seed;
     while report.images.load(Relaxed) < images {
-        let script = Script::new(seed, STEPS);
+        let script = Script::new(seed);
         let (windows, arriving) = sync_channel(THREADS);
         let arriving = Arc::new(Mutex::new(arriving));
         std::thread::scope(|scope| {
@@ -86,40 +86,11 @@ pub(crate) fn run(first_seed: u64, images: u64, trial: Trial, honest_disk: bool)
                 scope.spawn(move || try_windows(&arriving, script, trial, images, report));
             }
             drop(arriving);
-            play(&script, honest_disk, windows).unwrap_or_else(|error| panic!("script {seed}: {error}"));
+            script.play(honest_disk, windows).unwrap_or_else(|error| panic!("script {seed}: {error}"));
         });
         seed += 1;
     }
     report
-}
-
-/// Plays the script; windows carry the number of acknowledged commits + 1, or 0 before the store was created.
-fn play(script: &Script, honest_disk: bool, windows: SyncSender<Window>) -> Result<()> {
-    let disk = TestDisk::unmapped(Vec::new());
-    // Where the threads have panicked nobody listens; the scope reports that.
-    disk.capture(Capture::Syncs { every: 1 }, move |window| drop(windows.send(window)));
-    let mut store = Store::open(&disk, script.cache_bytes)?;
-    disk.mark(1);
-    if !honest_disk {
-        disk.ignore_syncs();
-    }
-    for step in &script.steps {
-        match step {
-            Step::Run(transaction) => {
-                store.run(transaction)?;
-                if let Some(commit) = transaction.commit {
-                    disk.mark(commit + 1);
-                }
-            }
-            Step::Reopen => {
-                drop(store);
-                store = Store::open(&disk, script.cache_bytes)?;
-            }
-        }
-    }
-    drop(store);
-    disk.stop_capture();
-    Ok(())
 }
 
 fn try_windows(
@@ -166,51 +137,77 @@ fn possible(mark: u64) -> std::ops::RangeInclusive<u64> {
     mark.saturating_sub(1)..=mark
 }
 
+fn disk_with(image: &Image) -> Result<TestDisk> {
+    // Both ways of reading blocks; with a map, a wrong address would show as well.
+    if image.number.is_multiple_of(5) {
+        return Ok(TestDisk::unmapped(image.bytes.clone()));
+    }
+    Ok(TestDisk::from_image(image.bytes.clone())?)
+}
+
 fn reopen(image: &Image, mark: u64, script: &Script, report: &Report) -> Result<()> {
-    let disk = TestDisk::unmapped(image.bytes.clone());
-    let mut store = match Store::open(&disk, script.cache_bytes) {
+    let disk = disk_with(image)?;
+    let storage = match open(&disk) {
         Err(_) if mark == 0 => {
             report.not_created.fetch_add(1, Relaxed);
             return Ok(());
         }
         other => other?,
     };
-    let commit = compare(&store, possible(mark), script)?;
+    let commit = check(&storage, possible(mark), script)?;
     match (mark, commit) {
         (0, _) => report.not_created.fetch_add(1, Relaxed),
         (mark, commit) if commit == mark => report.recovered_in_flight.fetch_add(1, Relaxed),
         _ => report.recovered_last.fetch_add(1, Relaxed),
     };
     if image.number.is_multiple_of(4) {
-        store.verify()?;
+        verify(&storage)?;
     }
     if image.number.is_multiple_of(3) {
-        // What recovery believes to be free must be free.
-        let (transaction, expected) = next_transaction(&script.after[commit as usize], commit, image.seed);
-        store.run(&transaction)?;
-        drop(store);
-        let mut store = Store::open(&disk, script.cache_bytes)?;
-        if store.contents()? != (commit + 1, expected) {
-            return Err(format!("a commit after the recovery of {commit} is not found whole").into());
-        }
-        store.verify()?;
+        write_on(storage, &disk, image.seed, script.after(commit).ok_or("no such commit")?)?;
     }
     Ok(())
 }
 
+/// What recovery believes to be free must be free: one more commit, and all of it must be there.
+fn write_on(storage: Storage, disk: &TestDisk, seed: u64, mut model: crate::model::Model) -> Result<()> {
+    let mut rng = Rng::with_seed(seed ^ model.commit);
+    let mut txn = storage.begin_write()?;
+    for _ in 0..12 {
+        edit(&mut rng, Scale::SMALL, &mut txn, &mut model)?;
+    }
+    number(&txn, &mut model)?;
+    txn.commit()?;
+    drop(storage);
+    let storage = open(disk)?;
+    if let Some(difference) = compare(&*storage.snapshot()?, &model)? {
+        return Err(format!("a commit after the recovery is not found whole: {difference}").into());
+    }
+    verify(&storage)
+}
+
+/// Reads everything there is, checksums included.
+fn verify(storage: &Storage) -> Result<()> {
+    let findings = storage.verify()?;
+    if !findings.is_empty() {
+        return Err(format!("verify: {findings:?}").into());
+    }
+    if storage.check_integrity()? { Ok(()) } else { Err("the integrity check repaired something".into()) }
+}
+
 fn crash_in_recovery(image: &Image, mark: u64, script: &Script, report: &Report) -> Result<()> {
-    let disk = TestDisk::unmapped(image.bytes.clone());
-    match Store::open(&disk, script.cache_bytes) {
+    let disk = disk_with(image)?;
+    match open(&disk) {
         Err(_) if mark == 0 => return Ok(()),
         other => drop(other?),
     }
     let changes = disk.operations().changes();
     let mut rng = Rng::with_seed(image.seed ^ (image.window << 16) ^ image.number);
-    let disk = TestDisk::unmapped(image.bytes.clone());
+    let disk = disk_with(image)?;
     disk.crash_after(rng.u64(..changes.max(1)));
     // What was seen before the second power loss may not be taken back by it.
-    let seen = match Store::open(&disk, script.cache_bytes) {
-        Ok(store) => compare(&store, possible(mark), script).map(|commit| commit..=commit),
+    let seen = match open(&disk) {
+        Ok(storage) => check(&storage, possible(mark), script).map(|commit| commit..=commit),
         Err(error) => Err(error),
     };
     let was_open = seen.is_ok();
@@ -222,25 +219,27 @@ fn crash_in_recovery(image: &Image, mark: u64, script: &Script, report: &Report)
     report.crashed_in_recovery.fetch_add(disk.lost_power().into(), Relaxed);
     let again = disk.window().image(image.seed, image.number + rng.u64(..IMAGES_PER_WINDOW));
     let place = |error| -> Failure { format!("after a second power loss ({again}): {error}").into() };
-    let disk = TestDisk::unmapped(again.bytes.clone());
-    let mut store = match Store::open(&disk, script.cache_bytes) {
+    let disk = disk_with(&again)?;
+    let storage = match open(&disk) {
         Err(_) if mark == 0 && !was_open => return Ok(()),
         other => other.map_err(place)?,
     };
-    compare(&store, possible, script).map_err(place)?;
-    store.verify().map_err(place)
+    check(&storage, possible, script).map_err(place)?;
+    verify(&storage).map_err(place)
 }
 
-/// The number of the commit that the store holds, which must be a possible one and be there exactly.
-fn compare(store: &Store, possible: std::ops::RangeInclusive<u64>, script: &Script) -> Result<u64> {
-    let (commit, contents) = store.contents()?;
-    let expected = script.after.get(commit as usize).filter(|_| possible.contains(&commit));
-    match expected {
-        None => Err(format!("recovered commit {commit}, possible are {possible:?}").into()),
-        Some(expected) if *expected != contents => {
-            Err(format!("what commit {commit} wrote is not what is found").into())
+/// The number of the commit that the file holds, which must be a possible one and be there exactly.
+fn check(storage: &Storage, possible: std::ops::RangeInclusive<u64>, script: &Script) -> Result<u64> {
+    let snapshot = storage.snapshot()?;
+    let commit = commit_of(&snapshot)?;
+    let Some(expected) = script.after(commit).filter(|_| possible.contains(&commit)) else {
+        return Err(format!("recovered commit {commit}, possible are {possible:?}").into());
+    };
+    match compare(&snapshot, &expected)? {
+        None => Ok(commit),
+        Some(difference) => {
+            Err(format!("what commit {commit} wrote is not what is found: {difference}").into())
         }
-        Some(_) => Ok(commit),
     }
 }
 

@@ -5,20 +5,16 @@
 #![allow(clippy::unwrap_used, reason = "a failed call fails the test")]
 
 mod harness;
-mod store;
+#[path = "../model/mod.rs"]
+mod model;
 mod workload;
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use harness::{Report, Trial};
+use model::setting;
 
-const IMAGES: u64 = 2_000;
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |value| {
-        value.parse().unwrap_or_else(|_| panic!("{name} should be a number, got {value:?}"))
-    })
-}
+const IMAGES: u64 = 1_200;
 
 fn seed() -> u64 {
     setting("REDKNOT_SEED", 1_000)

@@ -2,6 +2,7 @@
 
 mod exact;
 mod hannoy;
+mod redknot;
 mod usearch;
 mod worker;
 
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use exact::Exact;
 pub(crate) use hannoy::Hannoy;
+pub(crate) use redknot::Redknot;
 pub(crate) use usearch::Usearch;
 pub(crate) use worker::{Python, Worker};
 
