@@ -35,7 +35,8 @@ fn the_demo_tells_when_its_data_is_wrong() {
         std::fs::copy(format!("{data}/{name}"), scratch.path("data").join(name)).unwrap();
     }
     // A ground truth that names the farthest rows first.
-    let table = npyz::NpyFile::new(&scratch.bytes_of("data/gt.npy")[..]).unwrap();
+    let truth = scratch.bytes_of("data/gt.npy");
+    let table = npyz::NpyFile::new(&truth[..]).unwrap();
     let k = table.shape()[1] as usize;
     let rows: Vec<i32> = table.into_vec().unwrap();
     let wrong: Vec<Vec<i32>> =

@@ -27,7 +27,7 @@ fn every_format_gives_the_same_rows_in_its_own_element_type() {
     let scratch = Scratch::new();
     scratch.run("create db").done();
     scratch.npy("f32.npy", &floats);
-    scratch.npy("f16.npy", &converted(&numbers, |value| f16::from_f32(value.into())));
+    scratch.npy_f16("f16.npy", &converted(&numbers, |value| f16::from_f32(value.into())));
     scratch.npy("i8.npy", &converted(&numbers, |value| value as i8));
     scratch.npy("u8.npy", &numbers);
     let as_bytes = |row: &Vec<f32>| row.iter().flat_map(|value| value.to_le_bytes()).collect();

@@ -1,6 +1,6 @@
 //! Bad input: an exit code, a message that says what to do, and a file that has not changed.
 
-use redknot::redb::{self, TableDefinition};
+use redknot::redb::{self, ReadableTable, TableDefinition};
 use redknot::{CollectionDefinition, Database, Metric};
 
 use crate::support::{Scratch, rows};
