@@ -33,7 +33,7 @@ pub(crate) fn values_name(name: &str) -> String {
 }
 
 impl Record {
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         out.extend_from_slice(&RECORD_FORMAT.to_le_bytes());
         out.extend_from_slice(&(self.key_width.unwrap_or(0) as u32).to_le_bytes());
@@ -177,8 +177,8 @@ pub(crate) fn read_in(txn: &WriteTxn, name: &str) -> Result<Option<Record>> {
     record.map(|bytes| Record::from_bytes(name, bytes.value())).transpose()
 }
 
-pub(crate) fn write(txn: &WriteTxn, name: &str, record: &Record) -> Result<()> {
-    txn.open_table(COLLECTIONS)?.insert(name, record.to_bytes().as_slice()).map_err(Error::redb)?;
+pub(crate) fn write_bytes(txn: &WriteTxn, name: &str, record: &[u8]) -> Result<()> {
+    txn.open_table(COLLECTIONS)?.insert(name, record).map_err(Error::redb)?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use redb::{ReadableTable, Value};
+use redb::Value;
 use redknot_index::{IndexConfig, VectorRef, decode};
 use redknot_storage::{Snapshot, View};
 
@@ -12,7 +12,7 @@ use crate::answer;
 use crate::batch::BatchSearch;
 use crate::catalog::{Record, Values, values_name};
 use crate::error::{Error, Result};
-use crate::key::Key;
+use crate::key::{Key, number_of};
 use crate::keys;
 use crate::query::{Request, Search, SearchResult, Target};
 
@@ -120,7 +120,7 @@ impl<K: Key, V: Value + 'static> Collection<K, V> {
 
     fn node(&self, key: K::Ref<'_>) -> Result<Option<u32>> {
         let bytes = keys::encode::<K>(key)?;
-        self.record.keys.node(&*self.snapshot, &self.name, &bytes, K::number(key))
+        self.record.keys.node(&*self.snapshot, &self.name, &bytes, number_of(&self.record.key_type, &bytes))
     }
 }
 

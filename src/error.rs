@@ -64,6 +64,16 @@ pub enum Error {
         /// What is allowed.
         expected: &'static str,
     },
+    /// As many of one thing as of another are needed.
+    #[error("expected {expected} {what}, one for each key, got {got}")]
+    WrongCount {
+        /// What was counted.
+        what: &'static str,
+        /// How many were expected.
+        expected: usize,
+        /// How many there are.
+        got: usize,
+    },
     /// A key that names no row, where one is needed.
     #[error("there is no row with key {key} in collection {name:?}; insert it first, or check the key")]
     UnknownKey {
@@ -71,6 +81,12 @@ pub enum Error {
         name: String,
         /// The key.
         key: String,
+    },
+    /// Threads could not be started.
+    #[error("threads could not be started: {source}")]
+    Threads {
+        /// What the system said.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The caller asked for an end. What was committed before stays.
     #[error("cancelled; what was committed before is kept")]

@@ -29,12 +29,6 @@ pub trait Key: 'static {
     /// The key as it is handed in.
     fn borrow(key: &Self::Owned) -> Self::Ref<'_>;
 
-    /// The number that the key is, for types whose keys are small whole numbers more often than not: numbers
-    /// counted up from zero are kept in an array instead of a tree.
-    fn number(_key: Self::Ref<'_>) -> Option<u64> {
-        None
-    }
-
     /// How messages show the key.
     fn show(key: Self::Ref<'_>) -> String {
         format!("{key:?}")
@@ -65,10 +59,6 @@ macro_rules! unsigned {
 
             fn borrow(key: &$int) -> $int {
                 *key
-            }
-
-            fn number(key: $int) -> Option<u64> {
-                u64::try_from(key).ok()
             }
         }
     )*};
@@ -101,10 +91,6 @@ macro_rules! signed {
 
             fn borrow(key: &$int) -> $int {
                 *key
-            }
-
-            fn number(key: $int) -> Option<u64> {
-                u64::try_from(key).ok()
             }
         }
     )*};
@@ -187,6 +173,22 @@ impl<const N: usize> Key for [u8; N] {
 }
 
 
+/// The number that the key with these bytes is, if its type (by name) is one of the integers: numbers counted up
+/// from zero are kept in an array instead of a tree.
+pub(crate) fn number_of(type_name: &str, bytes: &[u8]) -> Option<u64> {
+    let signed = match type_name {
+        "u8" | "u16" | "u32" | "u64" | "u128" => false,
+        "i8" | "i16" | "i32" | "i64" | "i128" => true,
+        _ => return None,
+    };
+    let (first, rest) = bytes.split_first()?;
+    // Signed numbers are stored with their sign bit flipped: it is set where they are not negative.
+    let first = if signed { first.checked_sub(0x80)? } else { *first };
+    rest.iter().try_fold(u64::from(first), |number, byte| {
+        (number >> 56 == 0).then_some(number << 8 | u64::from(*byte))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,5 +220,21 @@ mod tests {
         ordered::<[u8; 3]>(&[[0, 0, 1], [0, 1, 0]]);
         assert_eq!(<u64 as Key>::decode(&[1, 2]), None);
         assert_eq!(<&str as Key>::decode(&[0xFF]), None);
+    }
+
+    #[test]
+    fn integers_are_numbers() {
+        fn number<K: Key>(key: K::Ref<'_>) -> Option<u64> {
+            let mut bytes = Vec::new();
+            K::encode(key, &mut bytes);
+            number_of(&K::type_name(), &bytes)
+        }
+        assert_eq!(number::<u64>(u64::MAX), Some(u64::MAX));
+        assert_eq!(number::<u8>(200), Some(200));
+        assert_eq!(number::<i8>(-1), None);
+        assert_eq!(number::<i32>(77), Some(77));
+        assert_eq!(number::<u128>(1 << 64), None);
+        assert_eq!(number::<u128>(5), Some(5));
+        assert_eq!(number::<&str>("5"), None);
     }
 }

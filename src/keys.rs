@@ -5,6 +5,7 @@
 //!   key where a tree takes 24 and is filled at the speed of memory.
 
 use redb::{ReadableTable, TableDefinition};
+use redknot_index::Permutation;
 use redknot_storage::{ArrayId, ArraySpec, Kind, PageSize, Snapshot, View, WriteTxn};
 
 use crate::error::{Error, Result};
@@ -24,10 +25,10 @@ pub(crate) struct KeyMaps {
     pub(crate) in_tree: u64,
 }
 
-type Tree<'a> = TableDefinition<'a, &'static [u8], u32>;
+pub(crate) type Tree<'a> = TableDefinition<'a, &'static [u8], u32>;
 
 /// Name of the tree of collection `name`.
-fn tree_name(name: &str) -> String {
+pub(crate) fn tree_name(name: &str) -> String {
     format!("{}keys.{name}", redknot_storage::RESERVED_PREFIX)
 }
 
@@ -140,6 +141,31 @@ impl KeyMaps {
         Ok(())
     }
 
+    /// Lets `key`, which names a node already, name `node` instead.
+    pub(crate) fn rename(
+        &mut self,
+        txn: &mut WriteTxn,
+        name: &str,
+        key: &[u8],
+        number: Option<u64>,
+        node: u32,
+    ) -> Result<()> {
+        let old = self.node(txn, name, key, number)?;
+        if let Some(old) = old {
+            self.set_key_of_node(txn, old, &[])?;
+        }
+        self.set_key_of_node(txn, node, key)?;
+        match number {
+            Some(number) if number < u64::from(txn.array(self.dense)?.rows) => {
+                txn.set_row(self.dense, number as u32, &node.to_le_bytes())?;
+            }
+            _ => {
+                txn.open_table(Tree::new(&tree_name(name)))?.insert(key, node).map_err(Error::redb)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Lets the numbers from the end of the dense array name the nodes from `first` on, `count` of each; only
     /// where they name nothing yet. `false` changes nothing: the keys have to be added one by one.
     pub(crate) fn add_numbers(
@@ -191,6 +217,55 @@ impl KeyMaps {
             _ => {
                 txn.open_table(Tree::new(&tree_name(name)))?.remove(key).map_err(Error::redb)?;
                 self.in_tree -= 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Renames every node after a build gave them new numbers; numbers from `nodes` on are not in use.
+    pub(crate) fn renumber(
+        &mut self,
+        txn: &mut WriteTxn,
+        name: &str,
+        permutation: &Permutation,
+        nodes: u32,
+        width: Option<usize>,
+    ) -> Result<()> {
+        let renamed = |old: u32| permutation.new_id(old).to_le_bytes();
+        // Keys, in the order of the new numbers, into an array of their own.
+        let before = txn.array(self.of_nodes)?;
+        let of_nodes = txn.create_array(before.spec)?;
+        for node in 0..nodes {
+            let key = self.key(txn, permutation.old_id(node), width)?.to_vec();
+            match before.spec.kind() {
+                Kind::Csr => {
+                    txn.push_csr_row(of_nodes, &key)?;
+                }
+                Kind::Rows => {
+                    let mut row = key;
+                    row.resize(before.spec.unit_bytes(), 0);
+                    txn.push_rows(of_nodes, &row)?;
+                }
+            }
+        }
+        txn.drop_array(self.of_nodes)?;
+        self.of_nodes = of_nodes;
+        for number in 0..txn.array(self.dense)?.rows {
+            let row = txn.row_mut(self.dense, number)?;
+            let old = word(row);
+            if old != NONE {
+                row.copy_from_slice(&renamed(old));
+            }
+        }
+        if self.in_tree > 0 {
+            let mut tree = txn.open_table(Tree::new(&tree_name(name)))?;
+            let mut pairs = Vec::with_capacity(self.in_tree as usize);
+            for pair in tree.iter().map_err(Error::redb)? {
+                let (key, node) = pair.map_err(Error::redb)?;
+                pairs.push((key.value().to_vec(), permutation.new_id(node.value())));
+            }
+            for (key, node) in pairs {
+                tree.insert(key.as_slice(), node).map_err(Error::redb)?;
             }
         }
         Ok(())

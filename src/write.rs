@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use redb::{Table, TableDefinition};
-use redknot_index::{IndexConfig, IndexRecord};
+use redknot_index::{IndexConfig, IndexRecord, Writer};
 use redknot_storage::WriteTxn;
 
 use crate::catalog::{self, Record, Values, values_name};
@@ -95,7 +95,10 @@ impl WriteTransaction {
 
     /// Makes everything durable, or returns an error and keeps nothing.
     pub fn commit(mut self) -> Result<()> {
-        for (name, open) in std::mem::take(&mut self.open) {
+        for (name, mut open) in std::mem::take(&mut self.open) {
+            if open.record.to_bytes() != open.before {
+                Writer::open(&mut self.txn, &mut open.record.index)?.finish()?;
+            }
             let after = open.record.to_bytes();
             if after != open.before {
                 catalog::write_bytes(&self.txn, &name, &after)?;

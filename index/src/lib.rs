@@ -1,12 +1,31 @@
 //! Distances and an HNSW graph that lives in the blocks of a redknot file.
 //! This crate knows graphs, not models.
 
+mod build;
 mod distance;
 mod element;
+mod error;
+mod mem_graph;
 mod metric;
+mod record;
+mod reorder;
+mod rows;
+mod search;
+mod stored;
 mod vector;
 
+pub use build::{BuildParams, Builder};
 pub use distance::{Isa, Kernel, UnsupportedPair};
 pub use element::{Element, MAX_DIM, row_bytes};
+pub use error::Error;
+pub use mem_graph::MemGraph;
 pub use metric::{Metric, UnknownName};
+pub use record::{IndexConfig, IndexRecord};
+pub use reorder::Permutation;
+pub use rows::VectorRows;
+pub use search::{Neighbor, Scratch};
+pub use stored::{
+    BuildOptions, BuildPhase, BuildProgress, Built, Finding, Found, OnProgress, Reader, Save, SearchParams, Writer,
+    build, nodes_in_use, verify,
+};
 pub use vector::{VectorError, VectorRef, decode, encode};

@@ -49,7 +49,30 @@ macro_rules! from_slice {
 }
 from_slice!(f32 => F32, f16 => F16, bf16 => BF16, i8 => I8, u8 => U8);
 
-impl VectorRef<'_> {
+impl<'a> VectorRef<'a> {
+    /// The vectors of `dim` coordinates that lie one behind the other in this one; the last may be shorter.
+    pub fn rows(self, dim: usize) -> impl Iterator<Item = VectorRef<'a>> {
+        let (width, len) = match self {
+            VectorRef::F32(x) => (dim, x.len()),
+            VectorRef::F16(x) => (dim, x.len()),
+            VectorRef::BF16(x) => (dim, x.len()),
+            VectorRef::I8(x) => (dim, x.len()),
+            VectorRef::U8(x) => (dim, x.len()),
+            VectorRef::Bits(bytes) => (dim.div_ceil(8), bytes.len()),
+        };
+        (0..len).step_by(width.max(1)).map(move |start| {
+            let end = len.min(start + width);
+            match self {
+                VectorRef::F32(x) => VectorRef::F32(&x[start..end]),
+                VectorRef::F16(x) => VectorRef::F16(&x[start..end]),
+                VectorRef::BF16(x) => VectorRef::BF16(&x[start..end]),
+                VectorRef::I8(x) => VectorRef::I8(&x[start..end]),
+                VectorRef::U8(x) => VectorRef::U8(&x[start..end]),
+                VectorRef::Bits(bytes) => VectorRef::Bits(&bytes[start..end]),
+            }
+        })
+    }
+
     /// Whether this is a vector of `dim` coordinates; if not, how many it has (of bits: room for how many).
     fn check_dimension(&self, dim: usize) -> Result<(), VectorError> {
         let got = match self {
@@ -162,7 +185,7 @@ fn append_converted(
         }
     }
     let squared_length: f32 = squared_length.iter().sum();
-    if !(squared_length <= MAX_SQUARED_LENGTH) {
+    if squared_length.is_nan() || squared_length > MAX_SQUARED_LENGTH {
         return Err(not_finite(v, dim).unwrap_or(VectorError::TooLong));
     }
     // Rounding to f16 may have left nothing of a short vector. Signs do not count.

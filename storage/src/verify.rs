@@ -113,6 +113,9 @@ fn check_value(info: &ArrayInfo, number: u32, value: &[u8]) -> Result<()> {
 /// Bytes that the blocks of an array take in the file, page overhead included.
 pub fn array_bytes(snapshot: &Snapshot, id: ArrayId) -> Result<u64> {
     let info = snapshot.array(id)?;
+    if info.spec.kind() == Kind::Rows {
+        return Ok(info.spec.blocks(info.rows) as u64 * info.spec.page().bytes() as u64);
+    }
     let mut bytes = 0;
     for block in 0..info.spec.blocks(info.rows) as u32 {
         let missing = Error::MissingBlock { array: id, block };

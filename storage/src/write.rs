@@ -26,7 +26,7 @@ pub struct WriteTxn {
     base: Arc<Snapshot>,
     engine: Arc<Engine>,
     /// Held to the end: one writer at a time, and nobody compacts meanwhile.
-    _writer: ArcMutexGuard<RawMutex, ()>,
+    writer: ArcMutexGuard<RawMutex, ()>,
 }
 
 /// An array that the transaction created or changed.
@@ -52,7 +52,7 @@ impl WriteTxn {
             txn,
             base,
             engine,
-            _writer: writer,
+            writer,
         })
     }
 
@@ -251,6 +251,17 @@ impl WriteTxn {
     /// Makes everything durable. After an error the database is poisoned where the disk may hold the transaction
     /// or not: opened again, it has all of it or nothing. Otherwise nothing was kept.
     pub fn commit(self) -> Result<()> {
+        self.contained_write().map(drop)
+    }
+
+    /// Commits, and begins the next transaction before any other writer can.
+    pub fn commit_and_begin(self) -> Result<WriteTxn> {
+        let engine = self.engine.clone();
+        let writer = self.contained_write()?;
+        WriteTxn::begin(engine, writer)
+    }
+
+    fn contained_write(self) -> Result<ArcMutexGuard<RawMutex, ()>> {
         let engine = self.engine.clone();
         contain("committing", || self.write()).map_err(|failure| match failure {
             Contained::Returned(error) => engine.note(error),
@@ -267,7 +278,8 @@ impl WriteTxn {
         self.txn.abort().map_err(|error| engine.note(error.into()))
     }
 
-    fn write(mut self) -> Result<()> {
+    /// Commits and hands back the writer lock.
+    fn write(mut self) -> Result<ArcMutexGuard<RawMutex, ()>> {
         self.arrays.retain(|_, array| array.record_changed() || !array.dirty.is_empty());
         let unchanged = self.arrays.is_empty() && self.dropped.is_empty() && self.next_array.is_none();
         if !unchanged {
@@ -289,7 +301,8 @@ impl WriteTxn {
             self.engine.poison(&error);
             error
         })?;
-        self.engine.publish(&self.base, &changes, &dropped)
+        self.engine.publish(&self.base, &changes, &dropped)?;
+        Ok(self.writer)
     }
 
     /// redb reads the leaves around what it writes; a damaged one must stop the commit before it begins.

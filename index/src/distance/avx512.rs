@@ -68,7 +68,6 @@ impl Simd for Avx512 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
     unsafe fn tail_f16(tail: &[u8]) -> __m512 {
-        // SAFETY: the caller promises the instruction set.
         _mm512_cvtph_ps(tail_of_halves(tail))
     }
     #[inline]

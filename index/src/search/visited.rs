@@ -1,0 +1,51 @@
+//! Which rows a search has seen.
+
+/// A set of row numbers that is emptied in constant time.
+///
+/// A row is in the set when its tag equals the current epoch. One byte a row keeps the tags in the processor's cache;
+/// every 255th reset wipes them.
+#[derive(Default)]
+pub(crate) struct Visited {
+    tags: Vec<u8>,
+    epoch: u8,
+}
+
+impl Visited {
+    /// Empties the set and makes room for rows `0..len`.
+    pub(crate) fn reset(&mut self, len: usize) {
+        if self.tags.len() < len {
+            self.tags.resize(len, 0);
+        }
+        if self.epoch == u8::MAX {
+            self.tags.fill(0);
+            self.epoch = 0;
+        }
+        self.epoch += 1;
+    }
+
+    /// Adds a row. `Some(true)` if it was not in the set, `None` if the set has no room for that number.
+    #[inline]
+    pub(crate) fn insert(&mut self, id: u32) -> Option<bool> {
+        let tag = self.tags.get_mut(id as usize)?;
+        let fresh = *tag != self.epoch;
+        *tag = self.epoch;
+        Some(fresh)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_empties_the_set_however_often() {
+        let mut visited = Visited::default();
+        for round in 0..1000 {
+            visited.reset(4);
+            assert_eq!(visited.insert(round % 4), Some(true));
+            assert_eq!(visited.insert(round % 4), Some(false));
+            assert_eq!(visited.insert((round + 1) % 4), Some(true));
+            assert_eq!(visited.insert(4), None);
+        }
+    }
+}

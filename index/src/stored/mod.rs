@@ -1,0 +1,108 @@
+//! The graph and its vectors as they lie in the blocks of a file.
+
+mod build;
+mod connect;
+mod delete;
+mod insert;
+mod links;
+mod reader;
+mod scan;
+mod verify;
+mod writer;
+
+use redknot_storage::{Csr, Rows};
+
+use crate::record::LEVELS_PER_ROW;
+use crate::search::Adjacency;
+use crate::{Error, VectorRows};
+pub use build::{BuildOptions, BuildPhase, BuildProgress, Built, OnProgress, Save, build};
+pub use reader::{Found, Reader, SearchParams};
+pub use verify::{Finding, nodes_in_use, verify};
+pub use writer::Writer;
+
+/// Level code of a node that is in use and not in the graph.
+pub(crate) const UNLINKED: u8 = 254;
+/// Level code of a node that is not in use.
+pub(crate) const FREE: u8 = 255;
+
+/// The stored vectors.
+#[derive(Clone, Copy)]
+pub(crate) struct StoredRows<'v>(pub(crate) Rows<'v>);
+
+impl VectorRows for StoredRows<'_> {
+    fn len(&self) -> u32 {
+        self.0.len()
+    }
+
+    #[inline(always)]
+    fn row(&self, id: u32) -> Result<&[u8], Error> {
+        Ok(self.0.get(id)?)
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, id: u32) {
+        self.0.prefetch(id);
+    }
+}
+
+/// The stored links.
+#[derive(Clone, Copy)]
+pub(crate) struct StoredLinks<'v> {
+    pub(crate) base: Csr<'v>,
+    pub(crate) upper: Csr<'v>,
+}
+
+impl<'v> StoredLinks<'v> {
+    /// The links of `id` in `layer`, and those to it, as little-endian u32s.
+    #[inline]
+    pub(crate) fn bytes(&self, id: u32, layer: u8) -> Result<&'v [u8], Error> {
+        if layer == 0 { Ok(self.base.get(id)?) } else { layer_of(id, self.upper.get(id)?, layer) }
+    }
+}
+
+impl Adjacency for StoredLinks<'_> {
+    fn len(&self) -> u32 {
+        self.base.len()
+    }
+
+    #[inline]
+    fn links(&self, id: u32, layer: u8) -> Result<impl Iterator<Item = u32>, Error> {
+        Ok(words(self.bytes(id, layer)?).take_while(|word| word & links::INCOMING == 0))
+    }
+
+    #[inline]
+    fn prefetch(&self, id: u32, layer: u8) {
+        if layer == 0 {
+            self.base.prefetch(id);
+        }
+    }
+}
+
+/// The numbers of a row of u32s.
+#[inline]
+pub(crate) fn words(bytes: &[u8]) -> impl ExactSizeIterator<Item = u32> + Clone + '_ {
+    bytes.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word))
+}
+
+/// The links of one layer in a row of `upper`: for each layer from 1 on a count and that many links.
+fn layer_of(id: u32, row: &[u8], layer: u8) -> Result<&[u8], Error> {
+    let damaged = || Error::Damaged { what: format!("the upper links of node {id} do not reach layer {layer}") };
+    let mut rest = row;
+    for at in 1.. {
+        let count = words(rest).next().ok_or_else(damaged)? as usize;
+        let links = rest.get(4..4 + 4 * count).ok_or_else(damaged)?;
+        if at == layer {
+            return Ok(links);
+        }
+        rest = &rest[4 + 4 * count..];
+    }
+    Err(damaged())
+}
+
+/// The level code of a node. Imports leave the array short.
+pub(crate) fn level_of(levels: Rows<'_>, id: u32) -> Result<u8, Error> {
+    if id / LEVELS_PER_ROW >= levels.len() {
+        return Ok(UNLINKED);
+    }
+    Ok(levels.get(id / LEVELS_PER_ROW)?[(id % LEVELS_PER_ROW) as usize])
+}

@@ -1,0 +1,88 @@
+//! Many queries at a time.
+
+use std::fmt;
+use std::num::NonZero;
+
+use rayon::prelude::*;
+use redb::Value;
+use redknot_index::VectorRef;
+
+use crate::collection::Collection;
+use crate::error::{Error, Result};
+use crate::key::Key;
+use crate::query::{Search, SearchResult};
+
+/// Queries under construction: `collection.search_batch(&queries).k(10).run()?`.
+#[must_use = "queries do nothing until they are run"]
+pub struct BatchSearch<'a, K: Key, V: Value + 'static, Q> {
+    collection: &'a Collection<K, V>,
+    queries: &'a [Q],
+    k: usize,
+    ef: Option<usize>,
+    exact: bool,
+    threads: Option<NonZero<usize>>,
+}
+
+impl<'a, K: Key, V: Value + 'static, Q: Sync> BatchSearch<'a, K, V, Q>
+where
+    &'a Q: Into<VectorRef<'a>>,
+{
+    pub(crate) fn new(collection: &'a Collection<K, V>, queries: &'a [Q]) -> Self {
+        BatchSearch { collection, queries, k: 10, ef: None, exact: false, threads: None }
+    }
+
+    /// How many rows to return for each query; see [`Search::k`].
+    pub fn k(mut self, k: usize) -> Self {
+        self.k = k;
+        self
+    }
+
+    /// Search effort; see [`Search::ef`].
+    pub fn ef(mut self, ef: usize) -> Self {
+        self.ef = Some(ef);
+        self
+    }
+
+    /// Looks at every row instead of searching the graph.
+    pub fn exact(mut self) -> Self {
+        self.exact = true;
+        self
+    }
+
+    /// Threads to use; those of the current rayon pool by default.
+    pub fn threads(mut self, threads: NonZero<usize>) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Runs the queries; results in their order. The first query that is refused fails the batch.
+    pub fn run(self) -> Result<Vec<SearchResult<K::Owned>>> {
+        let one = |query: &'a Q| -> Result<SearchResult<K::Owned>> {
+            let mut search: Search<'_, K> = self.collection.search(query).k(self.k);
+            if let Some(ef) = self.ef {
+                search = search.ef(ef);
+            }
+            if self.exact {
+                search = search.exact();
+            }
+            search.run()
+        };
+        match self.threads {
+            None => self.queries.par_iter().map(one).collect(),
+            Some(threads) if threads.get() == 1 => self.queries.iter().map(one).collect(),
+            Some(threads) => {
+                let pool = rayon::ThreadPoolBuilder::new()
+                    .num_threads(threads.get())
+                    .build()
+                    .map_err(|error| Error::Threads { source: Box::new(error) })?;
+                pool.install(|| self.queries.par_iter().map(one).collect())
+            }
+        }
+    }
+}
+
+impl<K: Key, V: Value + 'static, Q> fmt::Debug for BatchSearch<'_, K, V, Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchSearch").field("queries", &self.queries.len()).field("k", &self.k).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+//! Linking what was imported.
+
+use std::fmt;
+use std::num::NonZero;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use redknot_index::{BuildOptions, BuildProgress, Permutation, build};
+use redknot_storage::{Storage, WriteTxn};
+
+use crate::catalog;
+use crate::error::{Error, Result};
+
+/// What [`Build::run`] did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct BuildReport {
+    /// Rows that were linked.
+    pub linked: u64,
+    /// Rows of them that an interrupted build had linked already.
+    pub resumed: u64,
+    /// Checkpoints that were taken.
+    pub checkpoints: usize,
+    /// Whether rows were renumbered so that neighbours share pages.
+    pub reordered: bool,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// A build under construction: `db.build(DOCS).threads(n).run()?`.
+///
+/// Links all rows of a collection that are not linked yet. It has the write role to the end: other writers wait,
+/// readers go on and see the new graph with the last commit. Checkpoints bound what a crash or a cancelled build
+/// loses; the next build goes on from there.
+#[must_use = "a build does nothing until it is run"]
+pub struct Build<'d> {
+    storage: &'d Storage,
+    name: String,
+    options: BuildOptions,
+    progress: Box<dyn Fn(BuildProgress) -> ControlFlow<()> + Sync + 'd>,
+}
+
+impl<'d> Build<'d> {
+    pub(crate) fn new(storage: &'d Storage, name: &str) -> Build<'d> {
+        Build {
+            storage,
+            name: name.into(),
+            options: BuildOptions::default(),
+            progress: Box::new(|_| ControlFlow::Continue(())),
+        }
+    }
+
+    /// Threads that link; those of the current rayon pool by default.
+    pub fn threads(mut self, threads: NonZero<usize>) -> Self {
+        self.options.threads = Some(threads);
+        self
+    }
+
+    /// After how long a checkpoint is taken; 30 seconds by default, `None` for no checkpoints.
+    pub fn checkpoint_every(mut self, period: Option<Duration>) -> Self {
+        self.options.checkpoint_every = period;
+        self
+    }
+
+    /// Whether rows are renumbered so that neighbours share pages, which rewrites the vectors. By default where at
+    /// least half of the rows are new.
+    pub fn reorder(mut self, reorder: bool) -> Self {
+        self.options.reorder = Some(reorder);
+        self
+    }
+
+    /// Called now and then, from any thread; breaking cancels the build with [`Error::Cancelled`].
+    pub fn progress(mut self, progress: impl Fn(BuildProgress) -> ControlFlow<()> + Sync + 'd) -> Self {
+        self.progress = Box::new(progress);
+        self
+    }
+
+    /// Builds.
+    pub fn run(self) -> Result<BuildReport> {
+        let start = Instant::now();
+        let txn = self.storage.begin_write()?;
+        let name = self.name.as_str();
+        let mut record = catalog::read_in(&txn, name)?.ok_or_else(|| Error::UnknownCollection {
+            name: name.into(),
+            known: catalog::names_in(&txn).unwrap_or_default(),
+        })?;
+        let index = record.index.clone();
+        let mut save = |txn: &mut WriteTxn, index: &_, permutation: Option<&Permutation>| -> Result<()> {
+            record.index = Clone::clone(index);
+            if let Some(permutation) = permutation {
+                record.keys.renumber(txn, name, permutation, index.nodes(), record.key_width)?;
+            }
+            catalog::write_bytes(txn, name, &record.to_bytes())
+        };
+        let built = build(txn, index, &self.options, &*self.progress, &mut save)?;
+        Ok(BuildReport {
+            linked: built.linked as u64,
+            resumed: built.resumed as u64,
+            checkpoints: built.checkpoints,
+            reordered: built.reordered,
+            elapsed: start.elapsed(),
+        })
+    }
+}
+
+impl fmt::Debug for Build<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Build").field("name", &self.name).field("options", &self.options).finish_non_exhaustive()
+    }
+}

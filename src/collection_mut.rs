@@ -1,0 +1,239 @@
+//! Changing a collection inside the write transaction.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use redb::{ReadableTable, Value};
+use redknot_index::{IndexConfig, VectorRef, Writer, decode, encode};
+use redknot_storage::{View, WriteTxn};
+
+use crate::answer;
+use crate::catalog::{Record, Values, values_name};
+use crate::collection::Payload;
+use crate::error::{Error, Result};
+use crate::key::{Key, number_of};
+use crate::keys;
+use crate::query::{Request, Search, SearchResult, Target};
+
+/// A collection in the write transaction. Reads and searches see what the transaction has changed.
+///
+/// An operation that fails on its input changes nothing. One that fails on the file leaves the transaction in a
+/// state that should not be committed: drop it.
+pub struct CollectionMut<'t, K: Key, V: Value + 'static> {
+    txn: &'t mut WriteTxn,
+    name: String,
+    record: &'t mut Record,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
+    pub(crate) fn new(
+        txn: &'t mut WriteTxn,
+        name: &str,
+        record: &'t mut Record,
+    ) -> Result<CollectionMut<'t, K, V>> {
+        Ok(CollectionMut { txn, name: name.into(), record, types: PhantomData })
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> u64 {
+        u64::from(self.record.index.live())
+    }
+
+    /// True where there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Dimension, metric, element type and the parameters of the graph.
+    pub fn config(&self) -> IndexConfig {
+        self.record.index.config()
+    }
+
+    /// Inserts a row and links it into the graph, or replaces the row that has this key. `true` if there was one.
+    pub fn insert<'v, 'p>(
+        &mut self,
+        key: K::Ref<'_>,
+        vector: impl Into<VectorRef<'v>>,
+        value: V::SelfType<'p>,
+    ) -> Result<bool> {
+        let bytes = keys::encode::<K>(key)?;
+        let row = self.encode(vector.into(), 1)?;
+        let old = self.record.keys.node(self.txn, &self.name, &bytes, self.number(&bytes))?;
+        let node = {
+            let mut writer = Writer::open(self.txn, &mut self.record.index)?;
+            match old {
+                Some(node) => writer.replace(node, &row)?,
+                None => writer.insert(&row)?,
+            }
+        };
+        match old {
+            Some(old) if old == node => {}
+            Some(_) => self.record.keys.rename(self.txn, &self.name, &bytes, self.number(&bytes), node)?,
+            None => self.record.keys.add(self.txn, &self.name, &bytes, self.number(&bytes), node)?,
+        }
+        self.set_values(std::iter::once((bytes.as_slice(), &value)))?;
+        Ok(old.is_some())
+    }
+
+    /// Inserts many rows without linking them: at the speed of the medium, and complete to every search from the
+    /// commit on, because what is not linked is scanned. [`crate::Database::build`] links them.
+    ///
+    /// `vectors` holds the rows one behind the other; `values` is one a key, or empty where the payload type is
+    /// `()`. Keys that exist are replaced; of equal keys the last wins.
+    pub fn import<'v>(
+        &mut self,
+        keys: &[K::Ref<'_>],
+        vectors: impl Into<VectorRef<'v>>,
+        values: &[V::SelfType<'_>],
+    ) -> Result<()> {
+        let rows = self.encode(vectors.into(), keys.len())?;
+        if values.len() != keys.len() && !(values.is_empty() && stores_nothing::<V>()) {
+            return Err(Error::WrongCount { what: "values", expected: keys.len(), got: values.len() });
+        }
+        let encoded = keys.iter().map(|key| keys::encode::<K>(*key)).collect::<Result<Vec<_>>>()?;
+        if !self.import_numbered(&encoded, &rows)? {
+            self.import_each(&encoded, &rows)?;
+        }
+        self.set_values(encoded.iter().map(Vec::as_slice).zip(values))
+    }
+
+    /// Removes the row with this key: its links, vector, key and payload. `true` if there was one.
+    pub fn remove(&mut self, key: K::Ref<'_>) -> Result<bool> {
+        let bytes = keys::encode::<K>(key)?;
+        let Some(node) = self.record.keys.node(self.txn, &self.name, &bytes, self.number(&bytes))? else {
+            return Ok(false);
+        };
+        Writer::open(self.txn, &mut self.record.index)?.delete(node)?;
+        self.record.keys.remove(self.txn, &self.name, &bytes, self.number(&bytes), node)?;
+        if !stores_nothing::<V>() {
+            let mut table = self.txn.open_table(Values::new(&values_name(&self.name)))?;
+            table.remove(bytes.as_slice()).map_err(Error::redb)?;
+        }
+        Ok(true)
+    }
+
+    /// Whether there is a row with this key.
+    pub fn contains(&self, key: K::Ref<'_>) -> Result<bool> {
+        Ok(self.node(key)?.is_some())
+    }
+
+    /// The payload of the row with this key.
+    pub fn get(&self, key: K::Ref<'_>) -> Result<Option<Payload<V>>> {
+        if self.node(key)?.is_none() {
+            return Ok(None);
+        }
+        if stores_nothing::<V>() {
+            return Ok(Some(Payload::new(Vec::new())));
+        }
+        let table = self.txn.open_table(Values::new(&values_name(&self.name)))?;
+        let bytes = table.get(keys::encode::<K>(key)?.as_slice()).map_err(Error::redb)?;
+        let bytes = bytes.ok_or_else(|| answer::no_payload(&self.name, &K::show(key)))?;
+        Ok(Some(Payload::new(bytes.value().to_vec())))
+    }
+
+    /// The vector of the row with this key, as f32 (bits as 0 and 1).
+    pub fn vector(&self, key: K::Ref<'_>) -> Result<Option<Vec<f32>>> {
+        let Some(node) = self.node(key)? else { return Ok(None) };
+        let config = self.config();
+        let row = self.txn.rows(self.record.index.vectors())?.get(node)?;
+        Ok(Some(decode(row, config.dim, config.element)))
+    }
+
+    /// Searches for the rows nearest to `query`, this transaction's own changes included.
+    pub fn search<'a>(&'a self, query: impl Into<VectorRef<'a>>) -> Search<'a, K> {
+        Search::new(self, query.into())
+    }
+
+    fn node(&self, key: K::Ref<'_>) -> Result<Option<u32>> {
+        let bytes = keys::encode::<K>(key)?;
+        self.record.keys.node(self.txn, &self.name, &bytes, self.number(&bytes))
+    }
+
+    fn number(&self, key: &[u8]) -> Option<u64> {
+        number_of(&self.record.key_type, key)
+    }
+
+    /// The bytes of `count` rows, checked.
+    fn encode(&self, vectors: VectorRef<'_>, count: usize) -> Result<Vec<u8>> {
+        let config = self.config();
+        let row_bytes = redknot_index::row_bytes(config.dim, config.element);
+        let mut rows = Vec::with_capacity(count * row_bytes);
+        if count == 1 {
+            encode(vectors, config.dim, config.element, config.metric, row_bytes, &mut rows)?;
+            return Ok(rows);
+        }
+        let mut split = vectors.rows(config.dim);
+        for vector in split.by_ref().take(count) {
+            encode(vector, config.dim, config.element, config.metric, row_bytes, &mut rows)?;
+        }
+        let got = rows.len() / row_bytes + split.count();
+        if got != count {
+            return Err(Error::WrongCount { what: "vectors", expected: count, got });
+        }
+        Ok(rows)
+    }
+
+    /// Keys counted on from the end of the dense array need no look-up. `false` where they are others.
+    fn import_numbered(&mut self, encoded: &[Vec<u8>], rows: &[u8]) -> Result<bool> {
+        let Some(first) = encoded.first().and_then(|key| self.number(key)) else { return Ok(encoded.is_empty()) };
+        let counted_on = encoded.iter().enumerate().all(|(i, key)| self.number(key) == first.checked_add(i as u64));
+        let Some(width) = K::width().filter(|_| counted_on) else { return Ok(false) };
+        let first_node = self.record.index.nodes();
+        let flat = encoded.concat();
+        if !self.record.keys.add_numbers(self.txn, first, first_node, &flat, width)? {
+            return Ok(false);
+        }
+        Writer::open(self.txn, &mut self.record.index)?.append_unlinked(rows)?;
+        Ok(true)
+    }
+
+    fn import_each(&mut self, encoded: &[Vec<u8>], rows: &[u8]) -> Result<()> {
+        let row_bytes = self.config().row_bytes();
+        for (bytes, row) in encoded.iter().zip(rows.chunks_exact(row_bytes)) {
+            let number = self.number(bytes);
+            let old = self.record.keys.node(self.txn, &self.name, bytes, number)?;
+            let mut writer = Writer::open(self.txn, &mut self.record.index)?;
+            if let Some(node) = old {
+                writer.delete(node)?;
+            }
+            let node = writer.append_unlinked(row)?.start;
+            match old {
+                Some(_) => self.record.keys.rename(self.txn, &self.name, bytes, number, node)?,
+                None => self.record.keys.add(self.txn, &self.name, bytes, number, node)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn set_values<'a, 'p: 'a>(
+        &mut self,
+        pairs: impl Iterator<Item = (&'a [u8], &'a V::SelfType<'p>)>,
+    ) -> Result<()> {
+        if stores_nothing::<V>() {
+            return Ok(());
+        }
+        let mut table = self.txn.open_table(Values::new(&values_name(&self.name)))?;
+        for (key, value) in pairs {
+            table.insert(key, V::as_bytes(value).as_ref()).map_err(Error::redb)?;
+        }
+        Ok(())
+    }
+}
+
+/// Payloads of a type like `()` take no bytes and no entry.
+pub(crate) fn stores_nothing<V: Value>() -> bool {
+    V::fixed_width() == Some(0)
+}
+
+impl<K: Key, V: Value + 'static> Target<K> for CollectionMut<'_, K, V> {
+    fn answer(&self, request: &Request<'_, K>) -> Result<SearchResult<K::Owned>> {
+        answer::run(self.txn, &self.name, self.record, request)
+    }
+}
+
+impl<K: Key, V: Value + 'static> fmt::Debug for CollectionMut<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CollectionMut").field("name", &self.name).field("len", &self.len()).finish_non_exhaustive()
+    }
+}
