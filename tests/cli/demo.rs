@@ -17,7 +17,7 @@ fn every_check_of_the_demo_holds() {
     assert_eq!(facts["queries"].as_array().unwrap().len(), 4);
     let acknowledged = facts["crash"]["acknowledged"].as_u64().unwrap();
     assert!(acknowledged >= 20 && facts["crash"]["found"].as_u64().unwrap() >= acknowledged);
-    assert_eq!(facts["file_bytes"], scratch.bytes_of("kept").len());
+    assert_eq!(facts["size"]["compacted_bytes"], scratch.bytes_of("kept").len());
     assert!(String::from_utf8(scratch.bytes_of("redknot-demo.svg")).unwrap().starts_with("<svg"));
 
     let verified = scratch.run("verify kept --json").json(0);

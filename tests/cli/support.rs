@@ -63,7 +63,8 @@ impl Scratch {
     /// Writes an npy array of half precision, which npyz does not write.
     pub(crate) fn npy_f16(&self, name: &str, rows: &[Vec<f16>]) {
         let shape = format!("({}, {})", rows.len(), rows[0].len());
-        let mut header = format!("{{'descr': '<f2', 'fortran_order': False, 'shape': {shape}, }}").into_bytes();
+        let mut header =
+            format!("{{'descr': '<f2', 'fortran_order': False, 'shape': {shape}, }}").into_bytes();
         header.resize((10 + header.len() + 1).next_multiple_of(64) - 11, b' ');
         header.push(b'\n');
         let mut file = b"\x93NUMPY\x01\x00".to_vec();
