@@ -64,7 +64,7 @@ pub(crate) enum CliError {
     NoPayloads,
 
     #[error("row {row} of {}: {source}", path.display())]
-    Row { path: PathBuf, row: u64, source: redknot::Error },
+    Row { path: PathBuf, row: u64, source: redknot::VectorError },
 
     #[error("{source}; the {rows} rows before were committed and stay")]
     ImportStopped { rows: u64, source: Box<CliError> },

@@ -142,15 +142,15 @@ impl Load<'_> {
         let row_bytes = row_bytes(target.dim, target.element);
         let mut encoded = Vec::with_capacity(row_bytes);
         let rows = self.batch.values.len() / dim;
-        let refused = (0..rows).find(|&row| {
+        let refused = (0..rows).find_map(|row| {
             encoded.clear();
             let vector = self.batch.values.row(row, dim);
-            encode(vector, target.dim, target.element, target.metric, row_bytes, &mut encoded).is_err()
+            encode(vector, target.dim, target.element, target.metric, row_bytes, &mut encoded)
+                .err()
+                .map(|source| (first_row + row as u64, source))
         });
         match refused {
-            Some(row) => {
-                CliError::Row { path: self.path.to_owned(), row: first_row + row as u64, source: error }
-            }
+            Some((row, source)) => CliError::Row { path: self.path.to_owned(), row, source },
             None => error.into(),
         }
     }
