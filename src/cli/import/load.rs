@@ -16,7 +16,8 @@ use crate::cli::rows::{OnRows, RowKey, RowPayload};
 use crate::cli::vectors::{Batch, VectorFile};
 
 /// Vectors of one transaction, at most: bounds what an import holds in memory, and what is lost when it is stopped.
-const BATCH_BYTES: usize = 32 << 20;
+/// From 32 MiB on, glibc's malloc would give the memory of each batch back to the system, which then clears it anew.
+const BATCH_BYTES: usize = 16 << 20;
 
 /// A file on its way into a collection, its first batch read.
 pub(in crate::cli) struct Load<'a> {
