@@ -90,7 +90,6 @@ impl Engine for Redknot {
         open.import(base).map_err(Error::engine(NAME))?;
         let threads = NonZero::new(plan.threads).unwrap_or(NonZero::<usize>::MIN);
         open.db.build(open.definition()).threads(threads).run().map_err(Error::engine(NAME))?;
-        open.db.compact().map_err(Error::engine(NAME))?;
         let elapsed = start.elapsed();
         self.open = Some(open);
         Ok(elapsed)
