@@ -1,8 +1,9 @@
 //! Progress of long work: a bar with rate and ETA on a terminal, a line now and then elsewhere.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::output::{Output, count, duration, on_terminal, rate};
 
@@ -77,8 +78,13 @@ impl Drop for Progress {
 
 fn bar(what: &str, unit: &str) -> ProgressBar {
     let template =
-        format!("{{msg}} [{{bar:30}}] {{human_pos}} of {{human_len}} {unit}, {{per_sec}}, {{eta}} left");
+        format!("{{msg}} [{{bar:30}}] {{human_pos}} of {{human_len}} {unit}, {{rate}}/s, {{eta}} left");
     let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    // The one that indicatif knows has four decimals.
+    let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // A bar has no way to tell that it could not be drawn.
+        let _ = out.write_str(&rate(state.per_sec()));
+    });
     ProgressBar::no_length().with_style(style.progress_chars("=> ")).with_message(what.to_owned())
 }
 

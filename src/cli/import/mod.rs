@@ -155,7 +155,12 @@ fn existing_target<'a>(args: &'a Args, info: &CollectionInfo) -> Result<NewColle
         ("metric", config.metric.to_string(), args.metric.map(|metric| metric.to_string())),
         ("element type", config.element.to_string(), args.element.map(|element| element.to_string())),
         ("m", config.m.to_string(), args.graph.m.map(|m| m.to_string())),
-        ("key type", format!("{key_type:?}"), args.key_type.map(|asked| format!("{asked:?}"))),
+        (
+            "ef_construction",
+            config.ef_construction.to_string(),
+            args.graph.ef_construction.map(|candidates| candidates.to_string()),
+        ),
+        ("key type", key_type.name().to_owned(), args.key_type.map(|asked| asked.name().to_owned())),
     ];
     for (what, found, asked) in compared {
         if let Some(asked) = asked.filter(|asked| *asked != found) {
