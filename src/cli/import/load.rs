@@ -63,6 +63,7 @@ impl OnRows for Load<'_> {
 
     fn run<K: RowKey, P: RowPayload>(mut self) -> Result<Loaded, CliError> {
         let start = Instant::now();
+        self.progress.set(0, self.file.rows());
         let (mut rows, mut replaced) = (0, 0);
         let stopped = loop {
             let in_batch = self.batch.values.len() / self.file.dim();
