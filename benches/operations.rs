@@ -48,7 +48,9 @@ fn operations(criterion: &mut Criterion) {
     criterion.bench_function("commit of one row, linked and synced", |bench| {
         bench.iter(|| {
             let mut txn = db.begin_write().expect("no other writer");
-            txn.open_collection(DEFINITIONS).and_then(|mut c| c.insert(1 << 40, query(), "")).expect("a valid row");
+            txn.open_collection(DEFINITIONS)
+                .and_then(|mut c| c.insert(1 << 40, query(), ""))
+                .expect("a valid row");
             txn.commit().expect("a working disk");
         });
     });

@@ -37,7 +37,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let vec_ns = time(&order, from_vec);
         let block_ns = time(&order, from_blocks);
         ratios.push(vec_ns / block_ns);
-        println!("round {round}: Vec {vec_ns:.1} ns a read, blocks {block_ns:.1} ns, ratio {:.3}", vec_ns / block_ns);
+        println!(
+            "round {round}: Vec {vec_ns:.1} ns a read, blocks {block_ns:.1} ns, ratio {:.3}",
+            vec_ns / block_ns
+        );
     }
     ratios.sort_by(f64::total_cmp);
     println!("blocks read at {:.3} of the rate of a Vec (median of {ROUNDS})", ratios[ROUNDS / 2]);
