@@ -1,9 +1,9 @@
 //! The command line.
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the commands that read these files are not here yet")
-)]
 mod cli;
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -250,7 +250,12 @@ impl Snapshot {
         if !self.leaf_is_readable(id, number, false) {
             return Err(Error::corrupt(format!("the page of block {number} of array {id} is not a leaf")));
         }
-        Ok(contain("reading a block", || Ok(table.get((id.0, number))?))?)
+        Ok(contain("reading a block", || {
+            let found = table.get((id.0, number))?;
+            // The guard finds its bytes only now; what does not panic here does not panic later.
+            let _ = found.as_ref().map(|guard| guard.value());
+            Ok(found)
+        })?)
     }
 
     /// Whether redb can read the leaf of a block; true where that cannot be told.

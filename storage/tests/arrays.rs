@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use model::{Model, Scale, compare, compare_arrays, edit, number, setting};
-use redb::{ReadableTable, TableDefinition};
+use redb::TableDefinition;
 use redknot_storage::test_disk::TestDisk;
-use redknot_storage::{ArraySpec, Disk, Error, Options, PageSize, Snapshot, Storage, View};
+use redknot_storage::{ArraySpec, Error, Options, PageSize, Snapshot, Storage, View};
 
 const TRANSACTIONS: usize = 120;
 const RAW_BLOCKS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("redknot.blocks");
@@ -133,10 +133,10 @@ fn an_append_to_a_damaged_block_changes_nothing() {
     }
 }
 
-/// A snapshot shares block addresses with the one before it, so blocks that moved behind the back of the array
-/// calls must not be carried over: the older snapshot does not pin the newer pages.
+/// A snapshot shares block addresses with the one before it. Blocks that went away behind the back of the array
+/// calls must not be among them: the later snapshot does not pin their pages.
 #[test]
-fn blocks_moved_through_redb_do_not_reach_older_snapshots() {
+fn blocks_removed_through_redb_are_missing_from_the_next_snapshot() {
     let disk = TestDisk::new().unwrap();
     let storage = open(&disk, &options());
     let mut txn = storage.begin_write().unwrap();
@@ -145,21 +145,18 @@ fn blocks_moved_through_redb_do_not_reach_older_snapshots() {
     txn.push_rows(id, &[7; 64 * 63]).unwrap();
     txn.commit().unwrap();
     let old = storage.snapshot().unwrap();
+    assert_eq!(old.rows(id).unwrap().get(5).unwrap(), &[7; 64]);
 
     let txn = storage.begin_write().unwrap();
-    {
-        let mut table = txn.transaction().open_table(RAW_BLOCKS).unwrap();
-        let block = table.get((id.0, 0)).unwrap().unwrap().value().to_vec();
-        table.insert((id.0, 0), block.as_slice()).unwrap();
-    }
+    txn.transaction().open_table(RAW_BLOCKS).unwrap().remove((id.0, 0)).unwrap();
     txn.commit().unwrap();
-    for round in 0..20 {
+    let new = storage.snapshot().unwrap();
+    for round in 0..5 {
+        assert!(matches!(new.rows(id).unwrap().get(5), Err(Error::MissingBlock { .. })));
+        assert_eq!(old.rows(id).unwrap().get(5).unwrap(), &[7; 64]);
         let mut txn = storage.begin_write().unwrap();
-        txn.set_row(id, 5, &[round; 64]).unwrap();
         txn.push_rows(other, &[round; 64 * 63]).unwrap();
         txn.commit().unwrap();
-        assert_eq!(storage.snapshot().unwrap().rows(id).unwrap().get(5).unwrap(), &[round; 64]);
-        assert_eq!(old.rows(id).unwrap().run(0).unwrap(), &[7; 64 * 63]);
     }
 }
 
@@ -172,20 +169,4 @@ fn the_tables_of_the_arrays_cannot_be_opened_for_writing() {
     assert!(matches!(txn.delete_table(RAW_BLOCKS), Err(Error::ReservedTable { .. })));
     txn.commit().unwrap();
     storage.snapshot().unwrap().open_table(RAW_BLOCKS).unwrap();
-}
-
-/// Page counts that redb itself never writes must not overflow the arithmetic of offsets.
-#[test]
-fn a_header_with_huge_regions_is_refused() {
-    let disk = TestDisk::new().unwrap();
-    drop(open(&disk, &options()));
-    for at in [16, 20] {
-        let mut image = disk.live();
-        image[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
-        let path = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(path.path(), &image).unwrap();
-        assert!(Storage::open(path.path(), &options()).is_err());
-        assert!(Storage::open_read_only(path.path(), &options()).is_err());
-    }
-    assert!(disk.len().unwrap() > 0);
 }

@@ -1,7 +1,9 @@
 //! Rows in memory: as many as one step of an import takes.
 
 use half::f16;
+#[cfg(test)]
 use redknot_index::Element;
+use redknot_index::VectorRef;
 
 /// Consecutive rows of a file.
 #[derive(Debug, Default)]
@@ -48,16 +50,6 @@ impl Default for Values {
 }
 
 impl Values {
-    /// The type of the coordinates.
-    pub(crate) fn element(&self) -> Element {
-        match self {
-            Self::F32(_) => Element::F32,
-            Self::F16(_) => Element::F16,
-            Self::I8(_) => Element::I8,
-            Self::U8(_) => Element::U8,
-        }
-    }
-
     /// Number of coordinates: rows × dim.
     pub(crate) fn len(&self) -> usize {
         match self {
@@ -68,13 +60,55 @@ impl Values {
         }
     }
 
-    /// Appends the coordinates to `out` as f32; exact for every type held here.
-    pub(crate) fn append_as_f32(&self, out: &mut Vec<f32>) {
+    /// All coordinates, as the library takes them.
+    pub(crate) fn as_vectors(&self) -> VectorRef<'_> {
         match self {
-            Self::F32(values) => out.extend_from_slice(values),
-            Self::F16(values) => out.extend(values.iter().map(|value| value.to_f32())),
-            Self::I8(values) => out.extend(values.iter().map(|&value| f32::from(value))),
-            Self::U8(values) => out.extend(values.iter().map(|&value| f32::from(value))),
+            Self::F32(values) => VectorRef::F32(values),
+            Self::F16(values) => VectorRef::F16(values),
+            Self::I8(values) => VectorRef::I8(values),
+            Self::U8(values) => VectorRef::U8(values),
+        }
+    }
+
+    /// Row `index` of rows of `dim` coordinates.
+    pub(crate) fn row(&self, index: usize, dim: usize) -> VectorRef<'_> {
+        let coordinates = index * dim..(index + 1) * dim;
+        match self {
+            Self::F32(values) => VectorRef::F32(&values[coordinates]),
+            Self::F16(values) => VectorRef::F16(&values[coordinates]),
+            Self::I8(values) => VectorRef::I8(&values[coordinates]),
+            Self::U8(values) => VectorRef::U8(&values[coordinates]),
+        }
+    }
+
+    /// Forgets the first `count` coordinates.
+    pub(crate) fn drop_front(&mut self, count: usize) {
+        match self {
+            Self::F32(values) => drop(values.drain(..count)),
+            Self::F16(values) => drop(values.drain(..count)),
+            Self::I8(values) => drop(values.drain(..count)),
+            Self::U8(values) => drop(values.drain(..count)),
+        }
+    }
+
+    /// Keeps the first `len` coordinates.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        match self {
+            Self::F32(values) => values.truncate(len),
+            Self::F16(values) => values.truncate(len),
+            Self::I8(values) => values.truncate(len),
+            Self::U8(values) => values.truncate(len),
+        }
+    }
+
+    /// Row `index` of rows of `dim` coordinates as f32; exact for every type held here.
+    pub(crate) fn row_as_f32(&self, index: usize, dim: usize) -> Vec<f32> {
+        let coordinates = index * dim..(index + 1) * dim;
+        match self {
+            Self::F32(values) => values[coordinates].to_vec(),
+            Self::F16(values) => values[coordinates].iter().map(|value| value.to_f32()).collect(),
+            Self::I8(values) => values[coordinates].iter().map(|&value| f32::from(value)).collect(),
+            Self::U8(values) => values[coordinates].iter().map(|&value| f32::from(value)).collect(),
         }
     }
 
@@ -84,6 +118,19 @@ impl Values {
             Self::F16(values) => values.clear(),
             Self::I8(values) => values.clear(),
             Self::U8(values) => values.clear(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Values {
+    /// The type of the coordinates.
+    pub(crate) fn element(&self) -> Element {
+        match self {
+            Self::F32(_) => Element::F32,
+            Self::F16(_) => Element::F16,
+            Self::I8(_) => Element::I8,
+            Self::U8(_) => Element::U8,
         }
     }
 }

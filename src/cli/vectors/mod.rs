@@ -31,9 +31,10 @@ pub(crate) use npy::NpyReader;
 pub(crate) use vecs::VecsReader;
 
 use column::Column;
+use lines::Lines;
 
 /// Larger dimensions are taken for damage: what follows would be allocated by them. Embeddings have some thousands.
-const MAX_DIM: usize = 1 << 16;
+pub(crate) const MAX_DIM: usize = 1 << 16;
 
 const EXTENSIONS: &str = ".npy, .fvecs, .bvecs, .jsonl, .ndjson";
 
@@ -112,6 +113,11 @@ impl VectorFile {
         self.reader.element()
     }
 
+    /// Whether the lines of the file carry keys and payloads of their own.
+    pub(crate) fn describes_rows(&self) -> bool {
+        self.reader.describes_rows()
+    }
+
     /// Bytes read so far and bytes of the whole file, for progress; no total for a pipe.
     pub(crate) fn progress_bytes(&self) -> (u64, Option<u64>) {
         (self.reader.offset(), self.bytes)
@@ -141,6 +147,17 @@ impl VectorFile {
         self.read(usize::MAX, &mut batch)?;
         Ok(batch)
     }
+}
+
+/// The lines of a text file.
+pub(crate) fn read_lines(path: &Path) -> Result<Vec<String>, VectorFileError> {
+    let (input, _) = open_file(path)?;
+    let mut lines = Lines::new(input);
+    let mut all = Vec::new();
+    while let Some(line) = lines.next_line().map_err(|problem| problem.in_file(path))? {
+        all.push(line.to_owned());
+    }
+    Ok(all)
 }
 
 /// The file and, unless it is a pipe or the like, its length in bytes.

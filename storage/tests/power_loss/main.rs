@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use harness::{Report, Trial};
 use model::setting;
 
-const IMAGES: u64 = 1_200;
+const IMAGES: u64 = 2_000;
 
 fn seed() -> u64 {
     setting("REDKNOT_SEED", 1_000)

@@ -1,7 +1,7 @@
 //! redknot itself: a database file on disk, opened as a program would open it.
 
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use redknot::{Collection, CollectionDefinition, Database};
@@ -24,7 +24,6 @@ pub(crate) struct Redknot {
 }
 
 struct Open {
-    path: PathBuf,
     db: Database,
     metric: Metric,
     dim: usize,
@@ -75,7 +74,9 @@ impl Engine for Redknot {
     }
 
     fn details(&self) -> Result<String> {
-        let config = self.opened().collection()?.config();
+        let (dim, m, ef_construction, seed) = (1, M, EF_CONSTRUCTION, 0);
+        let (metric, element) = (redknot::Metric::L2, redknot::Element::F32);
+        let config = redknot::IndexConfig { dim, metric, element, m, ef_construction, seed };
         Ok(format!("{}, runs {:?}", env!("CARGO_PKG_VERSION"), config.isa()))
     }
 
@@ -85,11 +86,10 @@ impl Engine for Redknot {
         let _ = std::fs::remove_file(&path);
         let start = Instant::now();
         let db = Database::create(&path).map_err(Error::engine(NAME))?;
-        let open = Open { path, db, metric: plan.metric, dim: base.dim() };
+        let open = Open { db, metric: plan.metric, dim: base.dim() };
         open.import(base).map_err(Error::engine(NAME))?;
         let threads = NonZero::new(plan.threads).unwrap_or(NonZero::<usize>::MIN);
         open.db.build(open.definition()).threads(threads).run().map_err(Error::engine(NAME))?;
-        open.db.compact().map_err(Error::engine(NAME))?;
         let elapsed = start.elapsed();
         self.open = Some(open);
         Ok(elapsed)
@@ -138,7 +138,7 @@ impl Engine for Redknot {
         let own = self.folder.path().join("loaded.redknot");
         std::fs::copy(path, &own).map_err(Error::engine(NAME))?;
         let db = Database::open(&own).map_err(Error::engine(NAME))?;
-        self.open = Some(Open { path: own, db, metric: plan.metric, dim: base.dim() });
+        self.open = Some(Open { db, metric: plan.metric, dim: base.dim() });
         Ok(())
     }
 }

@@ -1,0 +1,55 @@
+//! The cost of a recall level that lies between two measured ones.
+
+pub(in crate::cli) use super::sweep::Point;
+
+/// The point at `recall`, between the first two neighbouring points that bracket it; `None` where none do. Linear in
+/// recall; queries/s through its inverse, the time a query takes.
+pub(super) fn at_recall(points: &[Point], recall: f64) -> Option<Point> {
+    let exactly = points.iter().find(|point| point.recall == recall).copied();
+    exactly.or_else(|| {
+        let bracket = points.windows(2).find(|pair| pair[0].recall < recall && recall < pair[1].recall)?;
+        Some(between(&bracket[0], &bracket[1], recall))
+    })
+}
+
+fn between(low: &Point, high: &Point, recall: f64) -> Point {
+    let t = (recall - low.recall) / (high.recall - low.recall);
+    let mix = |get: fn(&Point) -> f64| get(low) + t * (get(high) - get(low));
+    Point {
+        effort: mix(|point| point.effort),
+        recall,
+        qps: 1.0 / mix(|point| 1.0 / point.qps),
+        p50_us: mix(|point| point.p50_us),
+        p99_us: mix(|point| point.p99_us),
+        distances: mix(|point| point.distances),
+        key_scores: mix(|point| point.key_scores),
+        hops: mix(|point| point.hops),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(effort: f64, recall: f64, qps: f64) -> Point {
+        let (p50_us, p99_us) = (1e6 / qps, 2e6 / qps);
+        Point { effort, recall, qps, p50_us, p99_us, distances: effort * 10.0, key_scores: 0.0, hops: effort }
+    }
+
+    #[test]
+    fn a_level_between_two_points_is_interpolated() {
+        let points = [point(10.0, 0.8, 10_000.0), point(20.0, 0.9, 5_000.0), point(40.0, 1.0, 2_500.0)];
+        let half = at_recall(&points, 0.85).unwrap();
+        assert!((half.effort - 15.0).abs() < 1e-9 && (half.distances - 150.0).abs() < 1e-9, "{half:?}");
+        // 100 µs and 200 µs a query: 150 µs.
+        assert!((half.qps - 1e6 / 150.0).abs() < 1e-6 && (half.p50_us - 150.0).abs() < 1e-9, "{half:?}");
+        assert_eq!(at_recall(&points, 0.9).unwrap().effort, 20.0);
+        assert!(at_recall(&points, 0.79).is_none());
+    }
+
+    #[test]
+    fn a_level_beyond_the_points_has_no_cost() {
+        assert!(at_recall(&[point(10.0, 0.97, 1.0)], 0.99).is_none());
+        assert!(at_recall(&[], 0.5).is_none());
+    }
+}

@@ -1,0 +1,166 @@
+//! One pass over the queries at one effort: answers, and the time each took.
+
+use std::num::NonZero;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use redknot::{Collection, IndexConfig, Key, SearchResult, VectorRef};
+
+use crate::cli::error::CliError;
+use crate::cli::rows::{RowKey, RowPayload};
+use crate::cli::vectors::{Values, VectorFile};
+
+/// Queries of one dimension, in the type that their file holds.
+#[derive(Debug)]
+pub(in crate::cli) struct Queries {
+    values: Values,
+    dim: usize,
+}
+
+impl Queries {
+    /// Loads the first `limit` queries of a file, for a collection with this configuration.
+    pub(in crate::cli) fn load(
+        path: &Path,
+        limit: Option<NonZero<usize>>,
+        config: &IndexConfig,
+    ) -> Result<Self, CliError> {
+        let mut file = VectorFile::open(path)?;
+        let dim = file.dim();
+        if dim != config.dim {
+            let (expected, got) = (config.dim, dim);
+            return Err(CliError::FileDimension { path: path.to_owned(), expected, got });
+        }
+        let mut values = file.read_all()?.values;
+        if let Some(limit) = limit {
+            values.truncate(limit.get().saturating_mul(dim));
+        }
+        Ok(Self { values, dim })
+    }
+
+    /// Number of queries.
+    pub(in crate::cli) fn len(&self) -> usize {
+        self.values.len() / self.dim
+    }
+
+    /// Query `index`.
+    pub(in crate::cli) fn get(&self, index: usize) -> VectorRef<'_> {
+        self.values.row(index, self.dim)
+    }
+
+    /// The coordinates of query `index`.
+    pub(in crate::cli) fn coordinates(&self, index: usize) -> Vec<f32> {
+        self.values.row_as_f32(index, self.dim)
+    }
+}
+
+/// How hard to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Effort {
+    /// Through the graph, with so many candidates.
+    Ef(usize),
+    /// At every row.
+    Exact,
+}
+
+/// What a pass yielded.
+#[derive(Debug)]
+pub(in crate::cli) struct Pass<K> {
+    /// The answer to each query.
+    pub(in crate::cli) results: Vec<SearchResult<K>>,
+    /// The time each answer took, in the order of the queries.
+    latencies: Vec<Duration>,
+    /// The time of all of them, on all threads.
+    wall: Duration,
+}
+
+/// The speed of a pass.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) struct Speed {
+    /// Queries a second, on all threads together.
+    pub(in crate::cli) qps: f64,
+    /// Median time of a query.
+    pub(in crate::cli) p50_us: f64,
+    /// The time that one query in a hundred exceeds.
+    pub(in crate::cli) p99_us: f64,
+}
+
+impl<K> Pass<K> {
+    /// Its speed.
+    pub(in crate::cli) fn speed(&self) -> Speed {
+        let mut sorted = self.latencies.clone();
+        sorted.sort_unstable();
+        let quantile = |q: f64| {
+            let rank = (q * sorted.len() as f64).ceil() as usize;
+            sorted.get(rank.saturating_sub(1)).map_or(0.0, |time| time.as_secs_f64() * 1e6)
+        };
+        let qps = self.results.len() as f64 / self.wall.as_secs_f64().max(1e-9);
+        Speed { qps, p50_us: quantile(0.5), p99_us: quantile(0.99) }
+    }
+
+    /// Distances and hops of a query, on average.
+    pub(in crate::cli) fn costs(&self) -> (f64, f64) {
+        let queries = self.results.len().max(1) as f64;
+        let distances: u64 = self.results.iter().map(|result| result.stats.distances).sum();
+        let hops: u64 = self.results.iter().map(|result| result.stats.hops).sum();
+        (distances as f64 / queries, hops as f64 / queries)
+    }
+
+    /// The keys found for each query, nearest first.
+    pub(in crate::cli) fn hits<T: Key<Owned = K>>(self) -> Vec<Vec<K>> {
+        let keys = |result: SearchResult<K>| result.hits.into_iter().map(|hit| hit.key).collect();
+        self.results.into_iter().map(keys).collect()
+    }
+}
+
+/// Answers every query once, `threads` of them at a time.
+pub(in crate::cli) fn pass<K: RowKey, P: RowPayload>(
+    collection: &Collection<K, P>,
+    queries: &Queries,
+    k: usize,
+    effort: Effort,
+    threads: NonZero<usize>,
+) -> Result<Pass<K::Owned>, CliError> {
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<_>, CliError> {
+        let mut answers = Vec::with_capacity(queries.len() / threads);
+        loop {
+            let index = next.fetch_add(1, Relaxed);
+            if index >= queries.len() {
+                return Ok(answers);
+            }
+            let search = collection.search(queries.get(index)).k(k);
+            let search = match effort {
+                Effort::Ef(ef) => search.ef(ef),
+                Effort::Exact => search.exact(),
+            };
+            let start = Instant::now();
+            let result = search.run()?;
+            answers.push((index, result, start.elapsed()));
+        }
+    };
+    let start = Instant::now();
+    let mut answers = if threads.get() == 1 { work()? } else { on_threads(threads, &work)? };
+    let wall = start.elapsed();
+    answers.sort_unstable_by_key(|(index, ..)| *index);
+    let (results, latencies) = answers.into_iter().map(|(_, result, time)| (result, time)).unzip();
+    Ok(Pass { results, latencies, wall })
+}
+
+/// Runs `work` on each of `threads` threads and puts together what they return.
+fn on_threads<T: Send>(
+    threads: NonZero<usize>,
+    work: &(impl Fn() -> Result<Vec<T>, CliError> + Sync),
+) -> Result<Vec<T>, CliError> {
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..threads.get()).map(|_| scope.spawn(work)).collect();
+        let mut all = Vec::new();
+        for handle in handles {
+            match handle.join() {
+                Ok(part) => all.extend(part?),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok(all)
+    })
+}

@@ -1,0 +1,149 @@
+//! The object that bars read.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use redknot::{CollectionInfo, Database};
+use serde::Serialize;
+
+use super::Args;
+use super::interpolate::{Point, at_recall};
+use super::plot::Series;
+use super::sweep::Measured;
+use crate::cli::output::{self, Report, count, rate};
+
+/// What a benchmark measured, and on what.
+#[derive(Debug, Serialize)]
+pub(in crate::cli) struct Bench {
+    file: String,
+    /// The commit that this program was built from, where the build said so (`REDKNOT_COMMIT`).
+    commit: Option<&'static str>,
+    version: &'static str,
+    pub(super) collection: String,
+    pub(super) rows: u64,
+    dim: usize,
+    metric: String,
+    element: String,
+    m: usize,
+    ef_construction: usize,
+    /// Rows that were imported and not linked: every search looked at each of them.
+    unlinked: u64,
+    query_file: String,
+    gt_file: Option<String>,
+    pub(super) queries: usize,
+    pub(super) k: usize,
+    threads: usize,
+    rounds: usize,
+    file_bytes: Option<u64>,
+    cache_bytes: usize,
+    /// `Anonymous` of /proc/self/smaps_rollup, the most seen after any pass; queries and answers are in it.
+    peak_private_bytes: Option<u64>,
+    policies: BTreeMap<&'static str, PolicyResult>,
+}
+
+#[derive(Debug, Serialize)]
+struct PolicyResult {
+    points: Vec<Point>,
+    /// By recall level; null where no two points bracket it.
+    at_recall: BTreeMap<String, Option<Point>>,
+}
+
+impl Bench {
+    pub(super) fn new(
+        args: &Args,
+        database: &Database,
+        info: &CollectionInfo,
+        queries: usize,
+        measured: Measured,
+    ) -> Self {
+        let levels = args.recalls.iter();
+        let at_recall =
+            levels.map(|&level| (level.to_string(), at_recall(&measured.points, level))).collect();
+        let greedy = PolicyResult { points: measured.points, at_recall };
+        Self {
+            file: args.database.file.display().to_string(),
+            commit: option_env!("REDKNOT_COMMIT"),
+            version: env!("CARGO_PKG_VERSION"),
+            collection: info.name.clone(),
+            rows: info.rows,
+            dim: info.config.dim,
+            metric: info.config.metric.to_string(),
+            element: info.config.element.to_string(),
+            m: info.config.m,
+            ef_construction: info.config.ef_construction,
+            unlinked: info.unlinked,
+            query_file: args.queries.display().to_string(),
+            gt_file: args.gt.as_ref().map(|path| path.display().to_string()),
+            queries,
+            k: args.k,
+            threads: args.threads.get(),
+            rounds: args.rounds.get(),
+            file_bytes: database.stats().ok().map(|stats| stats.file_bytes),
+            cache_bytes: args.database.cache_mib << 20,
+            peak_private_bytes: measured.peak_private_bytes,
+            policies: BTreeMap::from([("greedy", greedy)]),
+        }
+    }
+
+    /// The curve of each policy.
+    pub(super) fn series(&self) -> Vec<Series<'_>> {
+        self.policies.iter().map(|(name, result)| Series { name, points: &result.points }).collect()
+    }
+}
+
+impl Report for Bench {
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "{}: {} rows, {} × {} {}, {} queries, k = {}, {} thread(s), medians of {} rounds",
+            self.collection,
+            count(self.rows),
+            self.dim,
+            self.element,
+            self.metric,
+            count(self.queries as u64),
+            self.k,
+            self.threads,
+            self.rounds
+        )?;
+        if self.unlinked > 0 {
+            writeln!(
+                out,
+                "{} rows are not linked and are scanned: run `redknot build`",
+                count(self.unlinked)
+            )?;
+        }
+        for (name, result) in &self.policies {
+            let header = ["", "ef", "recall", "queries/s", "p50 µs", "p99 µs", "distances", "hops"];
+            let mut table = output::table(&header, &[0]);
+            for point in &result.points {
+                table.add_row(cells(name, point));
+            }
+            for (level, point) in &result.at_recall {
+                let label = format!("at {level}");
+                match point {
+                    Some(point) => table.add_row(cells(&label, point)),
+                    None => table.add_row([label.as_str(), "-", "not bracketed by the points"]),
+                };
+            }
+            writeln!(out, "{}", table.trim_fmt())?;
+        }
+        match self.peak_private_bytes {
+            Some(peak) => writeln!(out, "private memory while searching: at most {}", output::bytes(peak)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn cells(label: &str, point: &Point) -> [String; 8] {
+    [
+        label.to_owned(),
+        format!("{:.0}", point.effort),
+        format!("{:.4}", point.recall),
+        rate(point.qps),
+        format!("{:.0}", point.p50_us),
+        format!("{:.0}", point.p99_us),
+        format!("{:.0}", point.distances),
+        format!("{:.0}", point.hops),
+    ]
+}

@@ -1,0 +1,216 @@
+//! Passes at a ladder of efforts, in interleaved rounds.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZero;
+
+use redknot::{Collection, Key, SearchResult};
+use serde::Serialize;
+
+use super::measure::{Effort, Pass, Queries, Speed, pass};
+use super::truth::Truth;
+use crate::cli::error::CliError;
+use crate::cli::memory;
+use crate::cli::progress::Progress;
+use crate::cli::rows::{RowKey, RowPayload};
+
+/// No effort above this is tried on the way to a recall level.
+const MAX_EFFORT: usize = 8192;
+
+/// Points that are measured at least, so that a curve can be drawn.
+const MIN_POINTS: usize = 5;
+
+/// One effort: what it finds, what it costs, how fast it is. Medians over the rounds; means over the queries.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(in crate::cli) struct Point {
+    /// Candidates kept during the search (ef).
+    pub(in crate::cli) effort: f64,
+    pub(in crate::cli) recall: f64,
+    pub(in crate::cli) qps: f64,
+    pub(in crate::cli) p50_us: f64,
+    pub(in crate::cli) p99_us: f64,
+    /// Distances computed for a query.
+    pub(in crate::cli) distances: f64,
+    /// Model scores computed for a query.
+    pub(in crate::cli) key_scores: f64,
+    /// Nodes expanded for a query.
+    pub(in crate::cli) hops: f64,
+}
+
+/// What a sweep measured.
+#[derive(Debug)]
+pub(super) struct Measured {
+    /// In the order of effort.
+    pub(super) points: Vec<Point>,
+    /// The most private memory seen after any pass; see [`memory::private_bytes`].
+    pub(super) peak_private_bytes: Option<u64>,
+}
+
+/// What is swept over.
+pub(super) struct Sweep<'a, K: RowKey, P: RowPayload> {
+    pub(super) collection: &'a Collection<K, P>,
+    pub(super) queries: &'a Queries,
+    pub(super) truth: &'a Truth<K::Owned>,
+    pub(super) k: usize,
+    pub(super) threads: NonZero<usize>,
+}
+
+/// A point whose speed is still being measured.
+struct Rung {
+    effort: usize,
+    recall: f64,
+    costs: (f64, f64),
+    answers: u64,
+    speeds: Vec<Speed>,
+}
+
+impl<K: RowKey, P: RowPayload> Sweep<'_, K, P> {
+    /// Measures `efforts`, or those that lead to recall `highest`. The first pass at each effort warms caches up,
+    /// counts and checks; the rounds after it are timed, and have to return the same rows.
+    pub(super) fn run(
+        &self,
+        efforts: &[usize],
+        highest: f64,
+        rounds: NonZero<usize>,
+        mut progress: Progress,
+    ) -> Result<Measured, CliError> {
+        let mut memory = PeakMemory(None);
+        progress.phase("finding efforts");
+        let mut rungs: Vec<Rung> = Vec::new();
+        let ladder = Ladder::new(efforts, self.k, self.collection.len());
+        while let Some(effort) = ladder.next(rungs.len(), rungs.last().map(|rung| rung.recall), highest) {
+            rungs.push(self.rung(effort)?);
+            memory.sample();
+            progress.set(rungs.len() as u64, None);
+        }
+        progress.phase("measuring");
+        let passes = (rounds.get() * rungs.len()) as u64;
+        let mut done = 0;
+        for _ in 0..rounds.get() {
+            for rung in &mut rungs {
+                let pass = self.pass(rung.effort)?;
+                if digest::<K>(&pass.results) != rung.answers {
+                    return Err(CliError::AnswersDiffer { effort: rung.effort });
+                }
+                rung.speeds.push(pass.speed());
+                memory.sample();
+                done += 1;
+                progress.set(done, Some(passes));
+            }
+        }
+        let points = rungs.iter().map(Rung::point).collect();
+        Ok(Measured { points, peak_private_bytes: memory.0 })
+    }
+
+    /// One pass at `effort`.
+    pub(super) fn pass(&self, effort: usize) -> Result<Pass<K::Owned>, CliError> {
+        pass(self.collection, self.queries, self.k, Effort::Ef(effort), self.threads)
+    }
+
+    fn rung(&self, effort: usize) -> Result<Rung, CliError> {
+        let pass = self.pass(effort)?;
+        Ok(Rung {
+            effort,
+            recall: self.truth.recall(self.collection, self.queries, &pass.results)?,
+            costs: pass.costs(),
+            answers: digest::<K>(&pass.results),
+            speeds: Vec::new(),
+        })
+    }
+}
+
+impl Rung {
+    fn point(&self) -> Point {
+        let of = |get: fn(&Speed) -> f64| median(self.speeds.iter().map(get).collect());
+        Point {
+            effort: self.effort as f64,
+            recall: self.recall,
+            qps: of(|speed| speed.qps),
+            p50_us: of(|speed| speed.p50_us),
+            p99_us: of(|speed| speed.p99_us),
+            distances: self.costs.0,
+            key_scores: 0.0,
+            hops: self.costs.1,
+        }
+    }
+}
+
+/// The efforts to measure, one after the other.
+struct Ladder<'a> {
+    given: &'a [usize],
+    first: f64,
+    last: usize,
+}
+
+impl<'a> Ladder<'a> {
+    fn new(given: &'a [usize], k: usize, rows: u64) -> Self {
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+        Self { given, first: k as f64, last: rows.min(MAX_EFFORT).max(k) }
+    }
+
+    /// The effort after `measured` others, of which the last had `recall`.
+    fn next(&self, measured: usize, recall: Option<f64>, highest: f64) -> Option<usize> {
+        if !self.given.is_empty() {
+            return self.given.get(measured).copied();
+        }
+        let reached = recall.is_some_and(|recall| recall >= highest);
+        let effort = (self.first * 2.0_f64.powf(measured as f64 / 2.0)).round() as usize;
+        (effort <= self.last && !(reached && measured >= MIN_POINTS)).then_some(effort)
+    }
+}
+
+struct PeakMemory(Option<u64>);
+
+impl PeakMemory {
+    fn sample(&mut self) {
+        self.0 = self.0.max(memory::private_bytes());
+    }
+}
+
+/// A number that differs where the rows of two passes do.
+fn digest<K: Key>(results: &[SearchResult<K::Owned>]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let mut bytes = Vec::new();
+    for result in results {
+        result.hits.len().hash(&mut hasher);
+        for hit in &result.hits {
+            bytes.clear();
+            K::encode(K::borrow(&hit.key), &mut bytes);
+            bytes.hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => 0.0,
+        even if even.is_multiple_of(2) => f64::midpoint(values[middle - 1], values[middle]),
+        _ => values[middle],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_are_in_the_middle() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+    }
+
+    #[test]
+    fn the_ladder_ends_once_the_recall_is_passed_or_the_rows_are() {
+        let ladder = Ladder::new(&[], 10, 1000);
+        let efforts: Vec<_> = (0..5).map_while(|i| ladder.next(i, Some(1.0), 0.99)).collect();
+        assert_eq!(efforts, [10, 14, 20, 28, 40]);
+        assert_eq!(ladder.next(5, Some(1.0), 0.99), None);
+        assert_eq!(ladder.next(5, Some(0.5), 0.99), Some(57));
+        assert_eq!(ladder.next(14, Some(0.5), 0.99), None);
+        let given = Ladder::new(&[7, 3], 10, 1000);
+        assert_eq!([given.next(0, None, 0.9), given.next(1, Some(1.0), 0.9)], [Some(7), Some(3)]);
+        assert_eq!(given.next(2, Some(0.1), 0.9), None);
+    }
+}
