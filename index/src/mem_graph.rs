@@ -249,6 +249,8 @@ impl Adjacency for MemGraph {
         Ok(self.links(id, layer))
     }
 
+    fn prefetch_place(&self, _id: u32, _layer: u8) {}
+
     #[inline]
     fn prefetch(&self, id: u32, layer: u8) {
         // An ordinary load whose value nobody waits for: the processor runs ahead of it.

@@ -65,12 +65,19 @@ impl Adjacency for StoredLinks<'_> {
         self.base.len()
     }
 
-    #[inline]
+    #[inline(always)]
     fn links(&self, id: u32, layer: u8) -> Result<impl Iterator<Item = u32>, Error> {
         Ok(words(self.bytes(id, layer)?).take_while(|word| word & links::INCOMING == 0))
     }
 
-    #[inline]
+    #[inline(always)]
+    fn prefetch_place(&self, id: u32, layer: u8) {
+        if layer == 0 {
+            self.base.prefetch_ends(id);
+        }
+    }
+
+    #[inline(always)]
     fn prefetch(&self, id: u32, layer: u8) {
         if layer == 0 {
             self.base.prefetch(id);
