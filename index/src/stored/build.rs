@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use redknot_storage::{ArrayId, ArraySpec, PageSize, Rows, Snapshot, View, WriteTxn};
 
-use super::reader::Reader;
 use super::links::{NodeLinks, encode_upper};
+use super::reader::Reader;
 use super::{StoredLinks, StoredRows, UNLINKED, level_of};
 use crate::record::{Arrays, Checkpoint, LEVELS_PER_ROW};
 use crate::{BuildParams, Builder, Error, IndexRecord, Kernel, MemGraph, Permutation, reorder};
@@ -206,7 +206,8 @@ impl<'r, E: From<Error>> Run<'r, E> {
         let rows = StoredRows(snapshot.rows(self.record.arrays.vectors)?);
         let config = &self.record.config;
         let params = BuildParams { ef_construction: config.ef_construction, seed: config.seed };
-        let left: Vec<u32> = self.record.unlinked.iter().filter(|node| graph.level(*node).is_none()).collect();
+        let left: Vec<u32> =
+            self.record.unlinked.iter().filter(|node| graph.level(*node).is_none()).collect();
         let before = total - left.len();
         let mut builder = Builder::new(&rows, &self.kernel, params, graph, left)?;
         let progress = |done: usize, _: usize| {
@@ -244,9 +245,15 @@ impl<'r, E: From<Error>> Run<'r, E> {
         let nodes = self.record.nodes;
         if let Some(checkpoint) = self.record.checkpoint {
             if checkpoint.epoch == self.record.epoch {
-                let links = StoredLinks { base: view.csr(checkpoint.links)?, upper: view.csr(checkpoint.upper)? };
-                let graph =
-                    load_graph(&self.record, nodes, links, view.rows(checkpoint.levels)?, Some(checkpoint.entry))?;
+                let links =
+                    StoredLinks { base: view.csr(checkpoint.links)?, upper: view.csr(checkpoint.upper)? };
+                let graph = load_graph(
+                    &self.record,
+                    nodes,
+                    links,
+                    view.rows(checkpoint.levels)?,
+                    Some(checkpoint.entry),
+                )?;
                 self.built.resumed =
                     self.record.unlinked.iter().filter(|node| graph.level(*node).is_some()).count();
                 return Ok(graph);
@@ -265,7 +272,8 @@ impl<'r, E: From<Error>> Run<'r, E> {
             let order = Order { permutation: None, nodes: graph.len() };
             let both = BothWays::of(graph);
             let txn = self.txn()?;
-            let (links, upper, levels) = IndexRecord::create_graph_arrays(txn, rows_per_block(&both, &order))?;
+            let (links, upper, levels) =
+                IndexRecord::create_graph_arrays(txn, rows_per_block(&both, &order))?;
             for node in 0..graph.len() {
                 write_node(txn, (links, upper), &both, &order, node)?;
             }
@@ -302,7 +310,9 @@ impl<'r, E: From<Error>> Run<'r, E> {
         let txn = self.txn()?;
         let (links, upper, levels) = IndexRecord::create_graph_arrays(txn, rows_per_block(&both, &order))?;
         let vectors = match permutation {
-            Some(_) => txn.create_array(ArraySpec::rows(config.row_bytes(), PageSize::KIB_64).map_err(Error::from)?),
+            Some(_) => {
+                txn.create_array(ArraySpec::rows(config.row_bytes(), PageSize::KIB_64).map_err(Error::from)?)
+            }
             None => Ok(self.record.arrays.vectors),
         }
         .map_err(Error::from)?;
@@ -481,7 +491,12 @@ fn write_node(
 }
 
 /// Writes the level codes of all nodes.
-fn write_levels(txn: &mut WriteTxn, levels: ArrayId, graph: &MemGraph, order: &Order<'_>) -> Result<(), Error> {
+fn write_levels(
+    txn: &mut WriteTxn,
+    levels: ArrayId,
+    graph: &MemGraph,
+    order: &Order<'_>,
+) -> Result<(), Error> {
     let mut codes: Vec<u8> =
         (0..order.nodes).map(|node| graph.level(order.old(node)).unwrap_or(UNLINKED)).collect();
     codes.resize(codes.len().next_multiple_of(LEVELS_PER_ROW as usize), UNLINKED);
