@@ -101,6 +101,16 @@ impl Report for Imported {
 
 /// Runs `redknot import`.
 pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
+    let file = open(args)?;
+    // A pipe can be read only once.
+    let check = if args.vectors.is_file() { Some(open(args)?) } else { None };
+    let database = args.database.open_to_write()?;
+    let imported = import(&database, args, file, check, &Interrupt::catch()?)?;
+    args.output.show(&imported)?;
+    Ok(Outcome::Done)
+}
+
+fn open(args: &Args) -> Result<VectorFile, CliError> {
     let mut file = VectorFile::open(&args.vectors)?;
     if let Some(keys) = &args.keys {
         file = file.with_keys(keys)?;
@@ -108,16 +118,14 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
     if let Some(payloads) = &args.payloads {
         file = file.with_payloads(payloads)?;
     }
-    let database = args.database.open_to_write()?;
-    let imported = import(&database, args, file, &Interrupt::catch()?)?;
-    args.output.show(&imported)?;
-    Ok(Outcome::Done)
+    Ok(file)
 }
 
 fn import(
     database: &Database,
     args: &Args,
     mut file: VectorFile,
+    check: Option<VectorFile>,
     interrupt: &Interrupt,
 ) -> Result<Imported, CliError> {
     let existing = database.collections()?.into_iter().find(|info| info.name == args.collection);
@@ -142,7 +150,7 @@ fn import(
         _ => 0,
     };
     let progress = Progress::new(args.output, "import", "rows");
-    let load = Load { database, target, path: &args.vectors, file, batch, first_key, progress, interrupt };
+    let load = Load { database, target, path: &args.vectors, file, batch, check, first_key, progress, interrupt };
     let loaded = with_types(key_type, payload_type, load)?;
     Ok(loaded.report(&args.collection, existing.is_none()))
 }
