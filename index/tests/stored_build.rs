@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use redb::{ReadableTable, TableDefinition};
 use redknot_index::{
-    BuildOptions, BuildPhase, BuildProgress, Built, Element, Error, IndexConfig, IndexRecord, Metric, Permutation,
-    Reader, SearchParams, Writer, build, nodes_in_use, verify,
+    BuildOptions, BuildPhase, BuildProgress, Built, Element, Error, IndexConfig, IndexRecord, Metric,
+    Permutation, Reader, SearchParams, Writer, build, nodes_in_use, verify,
 };
-use redknot_storage::{Options, Snapshot, Storage, View, WriteTxn};
+use redknot_storage::{Options, Snapshot, Storage, WriteTxn};
 use support::{bytes, random_rows};
 use tempfile::TempDir;
 
@@ -113,7 +113,9 @@ impl Home {
         let progress = |progress: BuildProgress| {
             assert!(progress.done <= progress.total, "{progress:?}");
             match plan.stop {
-                Some((phase, done)) if phase == progress.phase && done <= progress.done => ControlFlow::Break(()),
+                Some((phase, done)) if phase == progress.phase && done <= progress.done => {
+                    ControlFlow::Break(())
+                }
                 _ => ControlFlow::Continue(()),
             }
         };

@@ -354,10 +354,10 @@ impl<'r, E: From<Error>> Run<'r, E> {
             let txn = self.txn()?;
             let rows = txn.rows(source).map_err(Error::from)?;
             for node in first..end {
-                copied.extend_from_slice(rows.get(order.old(node)).map_err(Error::from)?);
+                copied.extend_from_slice(rows.get(order.before(node)).map_err(Error::from)?);
             }
             txn.push_rows(target, &copied).map_err(Error::from)?;
-            if first as usize % ROWS_PER_ROUND == 0 {
+            if (first as usize).is_multiple_of(ROWS_PER_ROUND) {
                 self.step(order.nodes as usize + first as usize, total)?;
             }
         }
@@ -379,7 +379,7 @@ impl<'r, E: From<Error>> Run<'r, E> {
         self.record.staging.clear();
         self.record.arrays = arrays;
         self.record.nodes = order.nodes;
-        self.record.entry = graph.entry().map(|node| order.new(node));
+        self.record.entry = graph.entry().map(|node| order.renumbered(node));
         self.record.top_level = graph.top_level();
         self.record.unlinked.clear();
         self.record.unchecked = 0;
@@ -397,11 +397,11 @@ struct Order<'p> {
 }
 
 impl Order<'_> {
-    fn old(&self, new: u32) -> u32 {
+    fn before(&self, new: u32) -> u32 {
         self.permutation.map_or(new, |permutation| permutation.old_id(new))
     }
 
-    fn new(&self, old: u32) -> u32 {
+    fn renumbered(&self, old: u32) -> u32 {
         self.permutation.map_or(old, |permutation| permutation.new_id(old))
     }
 }
@@ -459,8 +459,8 @@ impl<'g> BothWays<'g> {
     fn links(&self, node: u32, layer: u8, order: &Order<'_>) -> NodeLinks {
         let incoming = self.incoming.get(&(layer, node)).map(Vec::as_slice).unwrap_or_default();
         NodeLinks {
-            out: self.graph.links(node, layer).map(|to| order.new(to)).collect(),
-            incoming: incoming.iter().map(|from| order.new(*from)).collect(),
+            out: self.graph.links(node, layer).map(|to| order.renumbered(to)).collect(),
+            incoming: incoming.iter().map(|from| order.renumbered(*from)).collect(),
         }
     }
 
@@ -478,7 +478,7 @@ fn write_node(
     order: &Order<'_>,
     node: u32,
 ) -> Result<(), Error> {
-    let old = order.old(node);
+    let old = order.before(node);
     let mut bytes = Vec::with_capacity(4 * 64);
     graph.links(old, 0, order).encode(&mut bytes);
     txn.push_csr_row(links, &bytes)?;
@@ -498,7 +498,7 @@ fn write_levels(
     order: &Order<'_>,
 ) -> Result<(), Error> {
     let mut codes: Vec<u8> =
-        (0..order.nodes).map(|node| graph.level(order.old(node)).unwrap_or(UNLINKED)).collect();
+        (0..order.nodes).map(|node| graph.level(order.before(node)).unwrap_or(UNLINKED)).collect();
     codes.resize(codes.len().next_multiple_of(LEVELS_PER_ROW as usize), UNLINKED);
     txn.push_rows(levels, &codes)?;
     Ok(())
@@ -510,7 +510,7 @@ fn rows_per_block(graph: &BothWays<'_>, order: &Order<'_>) -> u32 {
     let room = PageSize::KIB_4.payload_bytes() * 19 / 20;
     let ends: Vec<usize> = (0..order.nodes)
         .scan(0, |sum, node| {
-            *sum += graph.base_words(order.old(node));
+            *sum += graph.base_words(order.before(node));
             Some(*sum)
         })
         .collect();

@@ -150,7 +150,8 @@ fn import(
         _ => 0,
     };
     let progress = Progress::new(args.output, "import", "rows");
-    let load = Load { database, target, path: &args.vectors, file, batch, check, first_key, progress, interrupt };
+    let load =
+        Load { database, target, path: &args.vectors, file, batch, check, first_key, progress, interrupt };
     let loaded = with_types(key_type, payload_type, load)?;
     Ok(loaded.report(&args.collection, existing.is_none()))
 }
