@@ -133,7 +133,9 @@ impl MemGraph {
     /// Makes `id`, which must be of the highest level, the row where searches start.
     pub fn set_entry(&mut self, id: u32) -> Result<(), Error> {
         if self.level(id).is_none_or(|level| level < self.top_level()) {
-            return Err(Error::Damaged { what: format!("row {id}, where searches start, is not of the top level") });
+            return Err(Error::Damaged {
+                what: format!("row {id}, where searches start, is not of the top level"),
+            });
         }
         self.entry = Some(id);
         Ok(())

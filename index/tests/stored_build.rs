@@ -1,6 +1,7 @@
 //! Bulk builds on disk: complete, cancelled, interrupted by a crash, resumed, renumbered.
 
-mod support;
+#[path = "support/rows.rs"]
+mod rows;
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -11,11 +12,11 @@ use std::time::Duration;
 
 use redb::{ReadableTable, TableDefinition};
 use redknot_index::{
-    BuildOptions, BuildPhase, BuildProgress, Built, Element, Error, IndexConfig, IndexRecord, Metric, Permutation,
-    Reader, SearchParams, Writer, build, nodes_in_use, verify,
+    BuildOptions, BuildPhase, BuildProgress, Built, Element, Error, IndexConfig, IndexRecord, Metric,
+    Permutation, Reader, SearchParams, Writer, build, nodes_in_use, verify,
 };
-use redknot_storage::{Options, Snapshot, Storage, View, WriteTxn};
-use support::{bytes, random_rows};
+use redknot_storage::{Options, Snapshot, Storage, WriteTxn};
+use rows::{bytes, random_rows};
 use tempfile::TempDir;
 
 const RECORD: TableDefinition<'_, (), &[u8]> = TableDefinition::new("record");
@@ -113,7 +114,9 @@ impl Home {
         let progress = |progress: BuildProgress| {
             assert!(progress.done <= progress.total, "{progress:?}");
             match plan.stop {
-                Some((phase, done)) if phase == progress.phase && done <= progress.done => ControlFlow::Break(()),
+                Some((phase, done)) if phase == progress.phase && done <= progress.done => {
+                    ControlFlow::Break(())
+                }
                 _ => ControlFlow::Continue(()),
             }
         };

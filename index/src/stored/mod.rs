@@ -93,7 +93,8 @@ pub(crate) fn words(bytes: &[u8]) -> impl ExactSizeIterator<Item = u32> + Clone 
 
 /// The links of one layer in a row of `upper`: for each layer from 1 on a count and that many links.
 fn layer_of(id: u32, row: &[u8], layer: u8) -> Result<&[u8], Error> {
-    let damaged = || Error::Damaged { what: format!("the upper links of node {id} do not reach layer {layer}") };
+    let damaged =
+        || Error::Damaged { what: format!("the upper links of node {id} do not reach layer {layer}") };
     let mut rest = row;
     for at in 1.. {
         let count = words(rest).next().ok_or_else(damaged)? as usize;

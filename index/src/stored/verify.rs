@@ -41,7 +41,9 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Finding::Unreachable { node } => write!(f, "no path leads to node {node}"),
-            Finding::Links { node, layer, what } => write!(f, "links of node {node} in layer {layer}: {what}"),
+            Finding::Links { node, layer, what } => {
+                write!(f, "links of node {node} in layer {layer}: {what}")
+            }
             Finding::State { what } => f.write_str(what),
         }
     }
@@ -98,7 +100,9 @@ impl Check<'_> {
             (0..).zip(&self.codes).filter(|(_, code)| **code == UNLINKED).map(|(node, _)| node).collect();
         if unlinked != self.record.unlinked {
             let (levels, set) = (unlinked.len(), self.record.unlinked.len());
-            self.state(format!("levels say that {levels} nodes are unlinked, the set of them holds {set}, or others"));
+            self.state(format!(
+                "levels say that {levels} nodes are unlinked, the set of them holds {set}, or others"
+            ));
         }
         let linked = self.codes.iter().copied().filter(|code| *code < UNLINKED).max();
         if let Some(level) = linked.filter(|level| *level > MAX_LEVEL) {
