@@ -1,4 +1,5 @@
 //! Properties of graphs built in memory, also over data made to break them.
+#![allow(clippy::unwrap_used, reason = "a failed call fails the test")]
 
 mod support;
 

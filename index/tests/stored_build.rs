@@ -1,4 +1,5 @@
 //! Bulk builds on disk: complete, cancelled, interrupted by a crash, resumed, renumbered.
+#![allow(clippy::unwrap_used, reason = "a failed call fails the test")]
 
 #[path = "support/rows.rs"]
 mod rows;
