@@ -24,7 +24,9 @@ pub enum Error {
         known: Vec<String>,
     },
     /// The definition says something else than the file.
-    #[error("collection {name:?} was created with {what} {found}, the definition says {expected}; use the definition it was created with, or another name")]
+    #[error(
+        "collection {name:?} was created with {what} {found}, the definition says {expected}; use the definition it was created with, or another name"
+    )]
     DefinitionMismatch {
         /// The collection.
         name: String,
@@ -81,6 +83,14 @@ pub enum Error {
         name: String,
         /// The key.
         key: String,
+    },
+    /// A change failed half-way, so the transaction cannot be committed.
+    #[error(
+        "an earlier change of collection {name:?} in this transaction failed half-way; drop the transaction and begin another"
+    )]
+    TornTransaction {
+        /// The collection.
+        name: String,
     },
     /// Threads could not be started.
     #[error("threads could not be started: {source}")]

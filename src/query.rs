@@ -154,6 +154,9 @@ pub(crate) fn default_effort(k: usize) -> usize {
 
 impl<K: Key> fmt::Debug for Search<'_, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Search").field("k", &self.request.k).field("ef", &self.request.ef).finish_non_exhaustive()
+        f.debug_struct("Search")
+            .field("k", &self.request.k)
+            .field("ef", &self.request.ef)
+            .finish_non_exhaustive()
     }
 }

@@ -58,6 +58,8 @@ pub struct Report {
     pub collections: usize,
     /// Rows that were checked.
     pub rows: u64,
+    /// Links of all graphs, in all layers.
+    pub links: u64,
 }
 
 impl Report {
@@ -86,6 +88,10 @@ pub(crate) fn run(storage: &Storage) -> Result<Report> {
                 findings.into_iter().map(|finding| Finding::Graph { collection: name.clone(), finding }),
             ),
             Err(error) => report.unreadable(&format!("the graph of collection {name:?}"), &error.into()),
+        }
+        match redknot_index::count_links(&*snapshot, &record.index) {
+            Ok(links) => report.links += links,
+            Err(error) => report.unreadable(&format!("the links of collection {name:?}"), &error.into()),
         }
         if let Err(error) = rows(&snapshot, name, record, &mut report) {
             report.unreadable(&format!("the rows of collection {name:?}"), &error);
@@ -118,7 +124,8 @@ fn rows(snapshot: &Snapshot, name: &str, record: &Record, report: &mut Report) -
         in_tree += u64::from(number.is_none_or(|number| number >= dense));
     }
     if in_tree != record.keys.in_tree {
-        report.row(name, format!("{in_tree} keys belong in the tree, the record says {}", record.keys.in_tree));
+        report
+            .row(name, format!("{in_tree} keys belong in the tree, the record says {}", record.keys.in_tree));
     }
     let tree = snapshot.open_table(Tree::new(&tree_name(name)))?.len().map_err(Error::redb)?;
     if tree != record.keys.in_tree {

@@ -17,7 +17,7 @@ use crate::search::Adjacency;
 use crate::{Error, VectorRows};
 pub use build::{BuildOptions, BuildPhase, BuildProgress, Built, OnProgress, Save, build};
 pub use reader::{Found, Reader, SearchParams};
-pub use verify::{Finding, nodes_in_use, verify};
+pub use verify::{Finding, count_links, nodes_in_use, verify};
 pub use writer::Writer;
 
 /// Level code of a node that is in use and not in the graph.

@@ -16,7 +16,8 @@ use crate::cli::rows::{OnRows, RowKey, RowPayload};
 use crate::cli::vectors::{Batch, VectorFile};
 
 /// Vectors of one transaction, at most: bounds what an import holds in memory, and what is lost when it is stopped.
-const BATCH_BYTES: usize = 32 << 20;
+/// From 32 MiB on, glibc's malloc would give the memory of each batch back to the system, which then clears it anew.
+const BATCH_BYTES: usize = 16 << 20;
 
 /// A file on its way into a collection, its first batch read.
 pub(in crate::cli) struct Load<'a> {
@@ -142,15 +143,15 @@ impl Load<'_> {
         let row_bytes = row_bytes(target.dim, target.element);
         let mut encoded = Vec::with_capacity(row_bytes);
         let rows = self.batch.values.len() / dim;
-        let refused = (0..rows).find(|&row| {
+        let refused = (0..rows).find_map(|row| {
             encoded.clear();
             let vector = self.batch.values.row(row, dim);
-            encode(vector, target.dim, target.element, target.metric, row_bytes, &mut encoded).is_err()
+            encode(vector, target.dim, target.element, target.metric, row_bytes, &mut encoded)
+                .err()
+                .map(|source| (first_row + row as u64, source))
         });
         match refused {
-            Some(row) => {
-                CliError::Row { path: self.path.to_owned(), row: first_row + row as u64, source: error }
-            }
+            Some((row, source)) => CliError::Row { path: self.path.to_owned(), row, source },
             None => error.into(),
         }
     }

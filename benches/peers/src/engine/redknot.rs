@@ -117,7 +117,8 @@ impl Engine for Redknot {
         let collection = self.opened().collection()?;
         timed_search(queries, plan, ids, || {
             Ok(|query: &[f32], ids: &mut [u32]| {
-                let found = collection.search(query).k(plan.k).ef(plan.ef).run().map_err(Error::engine(NAME))?;
+                let found =
+                    collection.search(query).k(plan.k).ef(plan.ef).run().map_err(Error::engine(NAME))?;
                 answer(ids, found.hits.into_iter().map(|hit| hit.key as u32));
                 Ok(())
             })
