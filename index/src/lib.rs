@@ -14,7 +14,7 @@ mod search;
 mod stored;
 mod vector;
 
-pub use build::{BuildParams, Builder};
+pub use build::{BuildParams, Builder, OnLinked};
 pub use distance::{Isa, Kernel, UnsupportedPair};
 pub use element::{Element, MAX_DIM, row_bytes};
 pub use error::Error;

@@ -1,6 +1,8 @@
 //! Bulk builds on disk: complete, cancelled, interrupted by a crash, resumed, renumbered.
+#![allow(clippy::unwrap_used, reason = "a failed call fails the test")]
 
-mod support;
+#[path = "support/rows.rs"]
+mod rows;
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -15,7 +17,7 @@ use redknot_index::{
     Permutation, Reader, SearchParams, Writer, build, nodes_in_use, verify,
 };
 use redknot_storage::{Options, Snapshot, Storage, WriteTxn};
-use support::{bytes, random_rows};
+use rows::{bytes, random_rows};
 use tempfile::TempDir;
 
 const RECORD: TableDefinition<'_, (), &[u8]> = TableDefinition::new("record");
