@@ -26,6 +26,11 @@ const BATCH_ROWS: usize = 32;
 /// other, which in a nearly empty graph would leave each with next to no links.
 const SERIAL_ROWS: usize = 256;
 
+/// One row in so many is linked in the order given, before the rest is sorted by place: the long links of a graph come
+/// from rows that were linked while their true neighbours were not there yet. With fewer, recall at equal effort falls
+/// behind that of a graph built in the order given throughout (by 0.002 on sentence embeddings with a sixteenth).
+const UNSORTED_PART: usize = 2;
+
 /// A row that waits for its links.
 #[derive(Clone, Copy)]
 struct Pending {
@@ -84,7 +89,8 @@ impl Builder {
         let end = self.linked.saturating_add(limit).min(self.pending.len());
         while self.linked < end {
             let high = self.pending.partition_point(|row| row.level > 0);
-            if self.linked >= high && self.pending[self.linked].start.is_none() {
+            let unsorted = high.max(self.pending.len() / UNSORTED_PART);
+            if self.linked >= unsorted && self.pending[self.linked].start.is_none() {
                 let rest = &mut self.pending[self.linked..];
                 locality::sort(rest, &self.graph, rows, &self.kernel)?;
             }
@@ -92,7 +98,7 @@ impl Builder {
                 // Alone: the row that becomes the entry point, which all others start from.
                 0 => (1, 1),
                 few if few < SERIAL_ROWS => (1, SERIAL_ROWS),
-                few if few < high => (rayon::current_num_threads(), high),
+                few if few < unsorted => (rayon::current_num_threads(), unsorted),
                 _ => (rayon::current_num_threads(), end),
             };
             self.link_until(rows, step_end.min(end), threads, progress)?;
