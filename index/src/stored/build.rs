@@ -13,7 +13,7 @@ use redknot_storage::{ArrayId, ArraySpec, PageSize, Rows, Snapshot, View, WriteT
 
 use super::reader::Reader;
 use super::links::{NodeLinks, encode_upper};
-use super::{StoredLinks, StoredRows, UNLINKED, level_of};
+use super::{FREE, StoredLinks, StoredRows, UNLINKED, level_of};
 use crate::record::{Arrays, Checkpoint, LEVELS_PER_ROW};
 use crate::{BuildParams, Builder, Error, IndexRecord, Kernel, MemGraph, Permutation, reorder};
 
@@ -313,7 +313,11 @@ impl<'r, E: From<Error>> Run<'r, E> {
         let phases = if permutation.is_some() { 2 } else { 1 };
         let total = nodes as usize * phases;
         for node in 0..nodes {
-            write_node(self.txn()?, (links, upper), &both, &order, node)?;
+            if graph.level(order.old(node)).is_some() {
+                write_node(self.txn()?, (links, upper), &both, &order, node)?;
+            } else {
+                self.keep_free(links, upper, node)?;
+            }
             self.step(node as usize, total)?;
         }
         write_levels(self.txn()?, levels, graph, &order)?;
@@ -321,6 +325,16 @@ impl<'r, E: From<Error>> Run<'r, E> {
             self.copy_vectors(vectors, &order, total)?;
         }
         self.switch(Arrays { vectors, links, upper, levels }, graph, &order)
+    }
+
+    /// Writes the place of a free node in the list of those, which stays as it is where nodes keep their numbers.
+    fn keep_free(&mut self, links: ArrayId, upper: ArrayId, node: u32) -> Result<(), Error> {
+        let old = self.record.arrays.links;
+        let txn = self.txn()?;
+        let next = txn.csr(old)?.get(node)?.to_vec();
+        txn.push_csr_row(links, &next)?;
+        txn.push_csr_row(upper, &[])?;
+        Ok(())
     }
 
     /// Reports progress now and then, and commits once enough has changed.
@@ -480,10 +494,10 @@ fn write_node(
     Ok(())
 }
 
-/// Writes the level codes of all nodes.
+/// Writes the level codes of all nodes; those that are in no layer by now are free.
 fn write_levels(txn: &mut WriteTxn, levels: ArrayId, graph: &MemGraph, order: &Order<'_>) -> Result<(), Error> {
     let mut codes: Vec<u8> =
-        (0..order.nodes).map(|node| graph.level(order.old(node)).unwrap_or(UNLINKED)).collect();
+        (0..order.nodes).map(|node| graph.level(order.old(node)).unwrap_or(FREE)).collect();
     codes.resize(codes.len().next_multiple_of(LEVELS_PER_ROW as usize), UNLINKED);
     txn.push_rows(levels, &codes)?;
     Ok(())
