@@ -312,5 +312,5 @@ fn a_full_disk_at_every_length() {
         }
     }
     println!("full disk: {sweep:?}");
-    assert!(sweep.no_space > 5, "{sweep:?}");
+    assert!(sweep.no_space * 10 > sweep.trials, "{sweep:?}");
 }
