@@ -83,6 +83,9 @@ where
 
 impl<K: Key, V: Value + 'static, Q> fmt::Debug for BatchSearch<'_, K, V, Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BatchSearch").field("queries", &self.queries.len()).field("k", &self.k).finish_non_exhaustive()
+        f.debug_struct("BatchSearch")
+            .field("queries", &self.queries.len())
+            .field("k", &self.k)
+            .finish_non_exhaustive()
     }
 }

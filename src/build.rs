@@ -105,6 +105,9 @@ impl<'d> Build<'d> {
 
 impl fmt::Debug for Build<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Build").field("name", &self.name).field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Build")
+            .field("name", &self.name)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }

@@ -74,7 +74,10 @@ impl Record {
     }
 
     /// Fails where `definition` says something else than the file.
-    pub(crate) fn check<K: Key, V: redb::Value>(&self, definition: &CollectionDefinition<'_, K, V>) -> Result<()> {
+    pub(crate) fn check<K: Key, V: redb::Value>(
+        &self,
+        definition: &CollectionDefinition<'_, K, V>,
+    ) -> Result<()> {
         self.check_types::<K, V>(definition.name)?;
         let config = self.index.config();
         let compared = [

@@ -132,6 +132,9 @@ impl<K: Key, V: Value + 'static> Target<K> for Collection<K, V> {
 
 impl<K: Key, V: Value + 'static> fmt::Debug for Collection<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Collection").field("name", &self.name).field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Collection")
+            .field("name", &self.name)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }

@@ -176,8 +176,11 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
 
     /// Keys counted on from the end of the dense array need no look-up. `false` where they are others.
     fn import_numbered(&mut self, encoded: &[Vec<u8>], rows: &[u8]) -> Result<bool> {
-        let Some(first) = encoded.first().and_then(|key| self.number(key)) else { return Ok(encoded.is_empty()) };
-        let counted_on = encoded.iter().enumerate().all(|(i, key)| self.number(key) == first.checked_add(i as u64));
+        let Some(first) = encoded.first().and_then(|key| self.number(key)) else {
+            return Ok(encoded.is_empty());
+        };
+        let counted_on =
+            encoded.iter().enumerate().all(|(i, key)| self.number(key) == first.checked_add(i as u64));
         let Some(width) = K::width().filter(|_| counted_on) else { return Ok(false) };
         let first_node = self.record.index.nodes();
         let flat = encoded.concat();
@@ -234,6 +237,9 @@ impl<K: Key, V: Value + 'static> Target<K> for CollectionMut<'_, K, V> {
 
 impl<K: Key, V: Value + 'static> fmt::Debug for CollectionMut<'_, K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CollectionMut").field("name", &self.name).field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("CollectionMut")
+            .field("name", &self.name)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }

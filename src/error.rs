@@ -24,7 +24,9 @@ pub enum Error {
         known: Vec<String>,
     },
     /// The definition says something else than the file.
-    #[error("collection {name:?} was created with {what} {found}, the definition says {expected}; use the definition it was created with, or another name")]
+    #[error(
+        "collection {name:?} was created with {what} {found}, the definition says {expected}; use the definition it was created with, or another name"
+    )]
     DefinitionMismatch {
         /// The collection.
         name: String,

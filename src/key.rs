@@ -172,7 +172,6 @@ impl<const N: usize> Key for [u8; N] {
     }
 }
 
-
 /// The number that the key with these bytes is, if its type (by name) is one of the integers: numbers counted up
 /// from zero are kept in an array instead of a tree.
 pub(crate) fn number_of(type_name: &str, bytes: &[u8]) -> Option<u64> {

@@ -125,7 +125,11 @@ impl<K: Key> Request<'_, K> {
     pub(crate) fn check(&self) -> Result<()> {
         check_k(self.k)?;
         if let Some(ef) = self.ef.filter(|ef| !(1..=MAX_K).contains(ef)) {
-            return Err(Error::InvalidParameter { name: "ef", got: ef.to_string(), expected: "1 to 1048576" });
+            return Err(Error::InvalidParameter {
+                name: "ef",
+                got: ef.to_string(),
+                expected: "1 to 1048576",
+            });
         }
         if let Some(radius) = self.within
             && radius.is_nan()
@@ -154,6 +158,9 @@ pub(crate) fn default_effort(k: usize) -> usize {
 
 impl<K: Key> fmt::Debug for Search<'_, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Search").field("k", &self.request.k).field("ef", &self.request.ef).finish_non_exhaustive()
+        f.debug_struct("Search")
+            .field("k", &self.request.k)
+            .field("ef", &self.request.ef)
+            .finish_non_exhaustive()
     }
 }

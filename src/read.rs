@@ -45,7 +45,10 @@ impl ReadTransaction {
     }
 
     /// Opens a collection of which only the name, the key type and the payload type are known.
-    pub fn open_collection_named<K: Key, V: redb::Value + 'static>(&self, name: &str) -> Result<Collection<K, V>> {
+    pub fn open_collection_named<K: Key, V: redb::Value + 'static>(
+        &self,
+        name: &str,
+    ) -> Result<Collection<K, V>> {
         let record = catalog::read(&self.snapshot, name)?.ok_or_else(|| self.unknown(name))?;
         record.check_types::<K, V>(name)?;
         Collection::new(self.snapshot.clone(), name, record)

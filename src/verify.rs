@@ -118,7 +118,8 @@ fn rows(snapshot: &Snapshot, name: &str, record: &Record, report: &mut Report) -
         in_tree += u64::from(number.is_none_or(|number| number >= dense));
     }
     if in_tree != record.keys.in_tree {
-        report.row(name, format!("{in_tree} keys belong in the tree, the record says {}", record.keys.in_tree));
+        report
+            .row(name, format!("{in_tree} keys belong in the tree, the record says {}", record.keys.in_tree));
     }
     let tree = snapshot.open_table(Tree::new(&tree_name(name)))?.len().map_err(Error::redb)?;
     if tree != record.keys.in_tree {

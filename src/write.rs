@@ -153,14 +153,20 @@ impl WriteTransaction {
         self.open.get(name).map(|open| &open.record).ok_or_else(|| self.unknown(name))
     }
 
-    fn collection_mut<K: Key, V: redb::Value + 'static>(&mut self, name: &str) -> Result<CollectionMut<'_, K, V>> {
+    fn collection_mut<K: Key, V: redb::Value + 'static>(
+        &mut self,
+        name: &str,
+    ) -> Result<CollectionMut<'_, K, V>> {
         let unknown = self.unknown(name);
         let open = self.open.get_mut(name).ok_or(unknown)?;
         CollectionMut::new(&mut self.txn, name, &mut open.record)
     }
 
     fn unknown(&self, name: &str) -> Error {
-        Error::UnknownCollection { name: name.into(), known: catalog::names_in(&self.txn).unwrap_or_default() }
+        Error::UnknownCollection {
+            name: name.into(),
+            known: catalog::names_in(&self.txn).unwrap_or_default(),
+        }
     }
 }
 

@@ -64,7 +64,11 @@ impl Promised {
         assert!(!said.contains("redb met what it cannot read"), "a panic inside redb: {said}");
         assert!(!said.contains("damaged"), "nothing is damaged: {said}");
         assert!(
-            matches!(&error, Error::Storage(_) | Error::Index(redknot_index::Error::Storage(_) | redknot_index::Error::Row { .. })),
+            matches!(
+                &error,
+                Error::Storage(_)
+                    | Error::Index(redknot_index::Error::Storage(_) | redknot_index::Error::Row { .. })
+            ),
             "not recognised as an error of the disk: {error:?}"
         );
         self.errors.push(error);
@@ -157,7 +161,8 @@ fn maintain(db: &Database, promised: &mut Promised) {
             2 => db.check_integrity().map(|sound| assert!(sound, "nothing is damaged")),
             3 => db.verify().map(|report| {
                 // What cannot be read is a finding; what is read must be right.
-                let unread = |finding: &redknot::Finding| matches!(finding, redknot::Finding::Unreadable { .. });
+                let unread =
+                    |finding: &redknot::Finding| matches!(finding, redknot::Finding::Unreadable { .. });
                 assert!(report.findings.iter().all(unread), "{:?}", report.findings);
             }),
             _ => db.backup(&path),

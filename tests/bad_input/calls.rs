@@ -57,10 +57,14 @@ fn coordinates_that_are_no_numbers() {
         |docs| {
             for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                 let vector = [0.0, 0.0, bad, 0.0];
-                let error = refused(docs.insert(1, &vector, "new"), &["coordinate 2", "finite", "replace it"]);
+                let error =
+                    refused(docs.insert(1, &vector, "new"), &["coordinate 2", "finite", "replace it"]);
                 assert!(matches!(error, Error::Vector(VectorError::NotFinite { index: 2, .. })), "{error:?}");
                 refused(docs.search(&vector).run(), &["coordinate 2"]);
-                refused(docs.import(&[1000, 1001], &[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, bad, 0.0], &["a", "b"]), &["finite"]);
+                refused(
+                    docs.import(&[1000, 1001], &[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, bad, 0.0], &["a", "b"]),
+                    &["finite"],
+                );
             }
             let error = refused(docs.insert(1, &[3e38; 4], "new"), &["scale the vectors down"]);
             assert!(matches!(error, Error::Vector(VectorError::TooLong)), "{error:?}");
@@ -119,7 +123,8 @@ fn keys_that_are_empty_or_too_long() {
 fn counts_that_do_not_match() {
     in_transaction(
         |docs| {
-            let error = refused(docs.import(&[1000, 1001], &[1.0; 12], &["a", "b"]), &["expected 2", "got 3"]);
+            let error =
+                refused(docs.import(&[1000, 1001], &[1.0; 12], &["a", "b"]), &["expected 2", "got 3"]);
             assert!(matches!(error, Error::WrongCount { what: "vectors", .. }), "{error:?}");
             refused(docs.import(&[1000, 1001], &[1.0; 4], &["a", "b"]), &["expected 2", "got 1"]);
             refused(docs.import(&[1000, 1001], &[1.0; 7], &["a", "b"]), &["3"]);
@@ -174,7 +179,10 @@ fn collections_that_do_not_exist() {
 
 #[test]
 fn definitions_that_say_something_else() {
-    fn refuses<K: redknot::Key, V: redb::Value + 'static>(definition: CollectionDefinition<'_, K, V>, what: &str) {
+    fn refuses<K: redknot::Key, V: redb::Value + 'static>(
+        definition: CollectionDefinition<'_, K, V>,
+        what: &str,
+    ) {
         let (_folder, _path, db) = sample();
         let before = content(&db);
         let parts = ["\"docs\"", what, "use the definition it was created with"];

@@ -46,7 +46,10 @@ fn read(db: &Database) -> Result<bool> {
         seen(docs.search(&vector(row)).k(1).exact().run().map(|found| found.hits[0].key == row));
         seen(words.search(&vector(row)).k(3).run().map(|found| found.hits[0].distance.abs() < 1e-5));
     }
-    seen(read.open_table(TABLE).map(|table| table.get(1).is_ok_and(|text| text.is_none_or(|t| t.value() == "one"))));
+    seen(
+        read.open_table(TABLE)
+            .map(|table| table.get(1).is_ok_and(|text| text.is_none_or(|t| t.value() == "one"))),
+    );
     Ok(whole)
 }
 
@@ -99,7 +102,10 @@ fn flipped_bits() {
         let mut bytes = images[which].clone();
         let at = used[which][rng.usize(..used[which].len())];
         bytes[at] ^= 1 << rng.u8(..8);
-        unharmed += u64::from(survives(bytes, &format!("seed {seed}, flip {flip}, byte {at}, closed {}", which == 0)));
+        unharmed += u64::from(survives(
+            bytes,
+            &format!("seed {seed}, flip {flip}, byte {at}, closed {}", which == 0),
+        ));
     }
     println!("{unharmed} of {flips} damaged files were read whole and written");
     assert!(unharmed < flips, "no flipped bit was noticed");

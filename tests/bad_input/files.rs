@@ -152,11 +152,7 @@ fn writing_through_a_read_only_handle() {
     drop(db);
     let before = std::fs::read(&path).unwrap();
     let db = Database::open_read_only(&path).unwrap();
-    let errors = [
-        db.begin_write().err(),
-        db.build(DOCS).run().err(),
-        db.compact().err(),
-    ];
+    let errors = [db.begin_write().err(), db.build(DOCS).run().err(), db.compact().err()];
     for error in errors {
         let error = storage(error.expect("it should be refused"));
         assert!(matches!(error, redknot_storage::Error::ReadOnly), "{error:?}");

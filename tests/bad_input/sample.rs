@@ -9,7 +9,8 @@ use redknot::{CollectionDefinition, Database, Metric, Result};
 pub(crate) const DIM: usize = 4;
 pub(crate) const ROWS: u64 = 40;
 pub(crate) const DOCS: CollectionDefinition<u64, &str> = CollectionDefinition::new("docs", DIM, Metric::L2);
-pub(crate) const WORDS: CollectionDefinition<&str, ()> = CollectionDefinition::new("words", DIM, Metric::Cosine);
+pub(crate) const WORDS: CollectionDefinition<&str, ()> =
+    CollectionDefinition::new("words", DIM, Metric::Cosine);
 pub(crate) const TABLE: TableDefinition<u64, &str> = TableDefinition::new("table");
 
 pub(crate) fn vector(row: u64) -> [f32; DIM] {

@@ -225,7 +225,8 @@ fn crash_in_recovery(image: &Image, mark: u64, script: &Script, report: &Report)
     };
     report.crashed_in_recovery.fetch_add(disk.lost_power().into(), Relaxed);
     let again = disk.window().image(image.seed, image.number + rng.u64(..IMAGES_PER_WINDOW));
-    let place = |error: Failure| -> Failure { format!("after a second power loss ({again}): {error}").into() };
+    let place =
+        |error: Failure| -> Failure { format!("after a second power loss ({again}): {error}").into() };
     let disk = disk_with(&again)?;
     let db = match open(&disk) {
         Err(_) if mark == 0 && !was_open => return Ok(()),
@@ -254,8 +255,7 @@ fn check(db: &Database, possible: std::ops::RangeInclusive<u64>, script: &Script
 /// Keeps the image where cargo keeps what tests leave, so that it can be looked at.
 fn save(image: &Image) -> String {
     let Image { seed, window, number, .. } = image;
-    let path =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("crash-{seed}-{window}-{number}.image"));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("crash-{seed}-{window}-{number}.image"));
     match std::fs::write(&path, &image.bytes) {
         Ok(()) => format!("; kept as {}", path.display()),
         Err(error) => format!("; not kept: {error}"),

@@ -46,7 +46,11 @@ pub(crate) fn compare(read: &ReadTransaction, world: &World) -> Result<Option<St
     Ok(None)
 }
 
-fn compare_rows<S: Shape>(slot: &Slot, read: &ReadTransaction, rows: Option<&Rows>) -> Result<Option<String>> {
+fn compare_rows<S: Shape>(
+    slot: &Slot,
+    read: &ReadTransaction,
+    rows: Option<&Rows>,
+) -> Result<Option<String>> {
     let Some(rows) = rows else {
         return match read.open_collection(slot.definition::<S>()) {
             Ok(_) => Ok(Some("it should not exist".into())),
@@ -96,14 +100,22 @@ fn find_each_row<S: Shape>(slot: &Slot, read: &ReadTransaction, rows: &Rows) -> 
         let hit = result.hits.first().unwrap_or_else(|| panic!("{slot:?}: nothing found for {number}"));
         let found = S::number(&hit.key);
         // Equal vectors, and under cosine parallel ones, are as near as the row itself.
-        assert!(found == *number || hit.distance <= 1e-6, "{slot:?}: {found} at {} for {number}", hit.distance);
+        assert!(
+            found == *number || hit.distance <= 1e-6,
+            "{slot:?}: {found} at {} for {number}",
+            hit.distance
+        );
         assert!(rows.contains_key(&found), "{slot:?}: {found} is not a live row");
     }
     Ok(())
 }
 
 /// Random searches of one state, of every kind, held against brute force; the recall of the plain ones.
-pub(crate) fn search_randomly(rng: &mut fastrand::Rng, read: &ReadTransaction, world: &World) -> Result<Recall> {
+pub(crate) fn search_randomly(
+    rng: &mut fastrand::Rng,
+    read: &ReadTransaction,
+    world: &World,
+) -> Result<Recall> {
     let mut recall = Recall::default();
     for (at, rows) in &world.collections {
         let slot = &world.slots[*at];

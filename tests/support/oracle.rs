@@ -80,7 +80,8 @@ pub(crate) fn check(
 
     let mut seen = std::collections::BTreeSet::new();
     for hit in &result.hits {
-        let row = rows.get(&hit.key).unwrap_or_else(|| panic!("{} is not a live row; {}", hit.key, context()));
+        let row =
+            rows.get(&hit.key).unwrap_or_else(|| panic!("{} is not a live row; {}", hit.key, context()));
         assert!(seen.insert(hit.key), "{} twice; {}", hit.key, context());
         assert!(asked.passes(hit.key), "{} does not pass the filter; {}", hit.key, context());
         let expected = distance(slot.metric, query, &row.vector);
@@ -104,7 +105,11 @@ pub(crate) fn check(
     let found = result
         .hits
         .iter()
-        .filter(|hit| nearest.last().is_some_and(|last| same(hit.distance.into(), *last) || f64::from(hit.distance) < *last))
+        .filter(|hit| {
+            nearest
+                .last()
+                .is_some_and(|last| same(hit.distance.into(), *last) || f64::from(hit.distance) < *last)
+        })
         .count();
     Recall { found: found.min(inside), expected: inside }
 }

@@ -186,9 +186,7 @@ impl Slot {
         let metric = METRICS[rng.usize(..METRICS.len())];
         let element = match metric {
             Metric::Hamming => Element::Bits,
-            _ => {
-                [Element::F32, Element::F16, Element::BF16, Element::I8, Element::U8][rng.usize(..5)]
-            }
+            _ => [Element::F32, Element::F16, Element::BF16, Element::I8, Element::U8][rng.usize(..5)],
         };
         let dim = if metric == Metric::Hamming { rng.usize(40..100) } else { rng.usize(3..24) };
         let shape = [Counted, Gaps, Signed, Text, Fixed][rng.usize(..5)];
