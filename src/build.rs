@@ -23,6 +23,9 @@ pub struct BuildReport {
     pub checkpoints: usize,
     /// Whether rows were renumbered so that neighbours share pages.
     pub reordered: bool,
+    /// Whether the space of the old order was given back to the file system: not where a reader was alive, which
+    /// [`crate::Database::compact`] can do later.
+    pub compacted: bool,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -37,6 +40,7 @@ pub struct Build<'d> {
     storage: &'d Storage,
     name: String,
     options: BuildOptions,
+    compact: bool,
     progress: Box<dyn Fn(BuildProgress) -> ControlFlow<()> + Sync + 'd>,
 }
 
@@ -46,6 +50,7 @@ impl<'d> Build<'d> {
             storage,
             name: name.into(),
             options: BuildOptions::default(),
+            compact: true,
             progress: Box::new(|_| ControlFlow::Continue(())),
         }
     }
@@ -66,6 +71,13 @@ impl<'d> Build<'d> {
     /// least half of the rows are new.
     pub fn reorder(mut self, reorder: bool) -> Self {
         self.options.reorder = Some(reorder);
+        self
+    }
+
+    /// Whether the space that the old order of the rows took is given back at the end, if no reader is alive then.
+    /// It is by default.
+    pub fn compact(mut self, compact: bool) -> Self {
+        self.compact = compact;
         self
     }
 
@@ -93,13 +105,23 @@ impl<'d> Build<'d> {
             catalog::write_bytes(txn, name, &record.to_bytes())
         };
         let built = build(txn, index, &self.options, &*self.progress, &mut save)?;
+        let compacted = built.reordered && self.compact && self.give_space_back()?;
         Ok(BuildReport {
             linked: built.linked as u64,
             resumed: built.resumed as u64,
             checkpoints: built.checkpoints,
             reordered: built.reordered,
+            compacted,
             elapsed: start.elapsed(),
         })
+    }
+
+    fn give_space_back(&self) -> Result<bool> {
+        match self.storage.compact() {
+            Ok(shorter) => Ok(shorter),
+            Err(redknot_storage::Error::SnapshotsLive { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

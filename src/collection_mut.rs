@@ -17,12 +17,13 @@ use crate::query::{Request, Search, SearchResult, Target};
 
 /// A collection in the write transaction. Reads and searches see what the transaction has changed.
 ///
-/// An operation that fails on its input changes nothing. One that fails on the file leaves the transaction in a
-/// state that should not be committed: drop it.
+/// An operation that fails on its input changes nothing. After one that fails half-way, on the file, the transaction
+/// refuses to commit.
 pub struct CollectionMut<'t, K: Key, V: Value + 'static> {
     txn: &'t mut WriteTxn,
     name: String,
     record: &'t mut Record,
+    torn: &'t mut bool,
     types: PhantomData<fn() -> (K, V)>,
 }
 
@@ -31,8 +32,9 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
         txn: &'t mut WriteTxn,
         name: &str,
         record: &'t mut Record,
+        torn: &'t mut bool,
     ) -> Result<CollectionMut<'t, K, V>> {
-        Ok(CollectionMut { txn, name: name.into(), record, types: PhantomData })
+        Ok(CollectionMut { txn, name: name.into(), record, torn, types: PhantomData })
     }
 
     /// Number of rows.
@@ -59,21 +61,7 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
     ) -> Result<bool> {
         let bytes = keys::encode::<K>(key)?;
         let row = self.encode(vector.into(), 1)?;
-        let old = self.record.keys.node(self.txn, &self.name, &bytes, self.number(&bytes))?;
-        let node = {
-            let mut writer = Writer::open(self.txn, &mut self.record.index)?;
-            match old {
-                Some(node) => writer.replace(node, &row)?,
-                None => writer.insert(&row)?,
-            }
-        };
-        match old {
-            Some(old) if old == node => {}
-            Some(_) => self.record.keys.rename(self.txn, &self.name, &bytes, self.number(&bytes), node)?,
-            None => self.record.keys.add(self.txn, &self.name, &bytes, self.number(&bytes), node)?,
-        }
-        self.set_values(std::iter::once((bytes.as_slice(), &value)))?;
-        Ok(old.is_some())
+        self.change(|this| this.insert_row(&bytes, &row, &value))
     }
 
     /// Inserts many rows without linking them: at the speed of the medium, and complete to every search from the
@@ -92,10 +80,12 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
             return Err(Error::WrongCount { what: "values", expected: keys.len(), got: values.len() });
         }
         let encoded = keys.iter().map(|key| keys::encode::<K>(*key)).collect::<Result<Vec<_>>>()?;
-        if !self.import_numbered(&encoded, &rows)? {
-            self.import_each(&encoded, &rows)?;
-        }
-        self.set_values(encoded.iter().map(Vec::as_slice).zip(values))
+        self.change(|this| {
+            if !this.import_numbered(&encoded, &rows)? {
+                this.import_each(&encoded, &rows)?;
+            }
+            this.set_values(encoded.iter().map(Vec::as_slice).zip(values))
+        })
     }
 
     /// Removes the row with this key: its links, vector, key and payload. `true` if there was one.
@@ -104,13 +94,15 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
         let Some(node) = self.record.keys.node(self.txn, &self.name, &bytes, self.number(&bytes))? else {
             return Ok(false);
         };
-        Writer::open(self.txn, &mut self.record.index)?.delete(node)?;
-        self.record.keys.remove(self.txn, &self.name, &bytes, self.number(&bytes), node)?;
-        if !stores_nothing::<V>() {
-            let mut table = self.txn.open_table(Values::new(&values_name(&self.name)))?;
-            table.remove(bytes.as_slice()).map_err(Error::redb)?;
-        }
-        Ok(true)
+        self.change(|this| {
+            Writer::open(this.txn, &mut this.record.index)?.delete(node)?;
+            this.record.keys.remove(this.txn, &this.name, &bytes, this.number(&bytes), node)?;
+            if !stores_nothing::<V>() {
+                let mut table = this.txn.open_table(Values::new(&values_name(&this.name)))?;
+                table.remove(bytes.as_slice()).map_err(Error::redb)?;
+            }
+            Ok(true)
+        })
     }
 
     /// Whether there is a row with this key.
@@ -143,6 +135,31 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
     /// Searches for the rows nearest to `query`, this transaction's own changes included.
     pub fn search<'a>(&'a self, query: impl Into<VectorRef<'a>>) -> Search<'a, K> {
         Search::new(self, query.into())
+    }
+
+    fn insert_row(&mut self, bytes: &[u8], row: &[u8], value: &V::SelfType<'_>) -> Result<bool> {
+        let old = self.record.keys.node(self.txn, &self.name, bytes, self.number(bytes))?;
+        let node = {
+            let mut writer = Writer::open(self.txn, &mut self.record.index)?;
+            match old {
+                Some(node) => writer.replace(node, row)?,
+                None => writer.insert(row)?,
+            }
+        };
+        match old {
+            Some(old) if old == node => {}
+            Some(_) => self.record.keys.rename(self.txn, &self.name, bytes, self.number(bytes), node)?,
+            None => self.record.keys.add(self.txn, &self.name, bytes, self.number(bytes), node)?,
+        }
+        self.set_values(std::iter::once((bytes, value)))?;
+        Ok(old.is_some())
+    }
+
+    /// Runs a change whose input is checked: what fails now fails half-way.
+    fn change<T>(&mut self, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let result = change(self);
+        *self.torn |= result.is_err();
+        result
     }
 
     fn node(&self, key: K::Ref<'_>) -> Result<Option<u32>> {

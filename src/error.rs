@@ -84,6 +84,14 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// A change failed half-way, so the transaction cannot be committed.
+    #[error(
+        "an earlier change of collection {name:?} in this transaction failed half-way; drop the transaction and begin another"
+    )]
+    TornTransaction {
+        /// The collection.
+        name: String,
+    },
     /// Threads could not be started.
     #[error("threads could not be started: {source}")]
     Threads {

@@ -58,6 +58,8 @@ pub struct Report {
     pub collections: usize,
     /// Rows that were checked.
     pub rows: u64,
+    /// Links of all graphs, in all layers.
+    pub links: u64,
 }
 
 impl Report {
@@ -86,6 +88,10 @@ pub(crate) fn run(storage: &Storage) -> Result<Report> {
                 findings.into_iter().map(|finding| Finding::Graph { collection: name.clone(), finding }),
             ),
             Err(error) => report.unreadable(&format!("the graph of collection {name:?}"), &error.into()),
+        }
+        match redknot_index::count_links(&*snapshot, &record.index) {
+            Ok(links) => report.links += links,
+            Err(error) => report.unreadable(&format!("the links of collection {name:?}"), &error.into()),
         }
         if let Err(error) = rows(&snapshot, name, record, &mut report) {
             report.unreadable(&format!("the rows of collection {name:?}"), &error);

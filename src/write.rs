@@ -27,6 +27,8 @@ pub struct WriteTransaction {
 struct OpenRecord {
     record: Record,
     before: Vec<u8>,
+    /// An operation failed half-way.
+    torn: bool,
 }
 
 impl WriteTransaction {
@@ -93,9 +95,13 @@ impl WriteTransaction {
         Ok(true)
     }
 
-    /// Makes everything durable, or returns an error and keeps nothing.
+    /// Makes everything durable, or returns an error. After one the transaction is gone; where the disk may hold it
+    /// or not, the database has to be opened again, and has then all of it or nothing.
     pub fn commit(mut self) -> Result<()> {
         for (name, mut open) in std::mem::take(&mut self.open) {
+            if open.torn {
+                return Err(Error::TornTransaction { name });
+            }
             if open.record.to_bytes() != open.before {
                 Writer::open(&mut self.txn, &mut open.record.index)?.finish()?;
             }
@@ -146,7 +152,7 @@ impl WriteTransaction {
 
     fn remember(&mut self, name: &str, record: Record) {
         let before = record.to_bytes();
-        self.open.insert(name.into(), OpenRecord { record, before });
+        self.open.insert(name.into(), OpenRecord { record, before, torn: false });
     }
 
     fn opened(&self, name: &str) -> Result<&Record> {
@@ -159,7 +165,7 @@ impl WriteTransaction {
     ) -> Result<CollectionMut<'_, K, V>> {
         let unknown = self.unknown(name);
         let open = self.open.get_mut(name).ok_or(unknown)?;
-        CollectionMut::new(&mut self.txn, name, &mut open.record)
+        CollectionMut::new(&mut self.txn, name, &mut open.record, &mut open.torn)
     }
 
     fn unknown(&self, name: &str) -> Error {

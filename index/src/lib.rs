@@ -14,7 +14,7 @@ mod search;
 mod stored;
 mod vector;
 
-pub use build::{BuildParams, Builder};
+pub use build::{BuildParams, Builder, OnLinked};
 pub use distance::{Isa, Kernel, UnsupportedPair};
 pub use element::{Element, MAX_DIM, row_bytes};
 pub use error::Error;
@@ -25,7 +25,7 @@ pub use reorder::Permutation;
 pub use rows::VectorRows;
 pub use search::{Neighbor, Scratch};
 pub use stored::{
-    BuildOptions, BuildPhase, BuildProgress, Built, Finding, Found, OnProgress, Reader, Save, SearchParams, Writer,
-    build, nodes_in_use, verify,
+    BuildOptions, BuildPhase, BuildProgress, Built, Finding, Found, OnProgress, Reader, Save, SearchParams,
+    Writer, build, count_links, nodes_in_use, verify,
 };
 pub use vector::{VectorError, VectorRef, decode, encode};

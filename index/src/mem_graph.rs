@@ -133,7 +133,9 @@ impl MemGraph {
     /// Makes `id`, which must be of the highest level, the row where searches start.
     pub fn set_entry(&mut self, id: u32) -> Result<(), Error> {
         if self.level(id).is_none_or(|level| level < self.top_level()) {
-            return Err(Error::Damaged { what: format!("row {id}, where searches start, is not of the top level") });
+            return Err(Error::Damaged {
+                what: format!("row {id}, where searches start, is not of the top level"),
+            });
         }
         self.entry = Some(id);
         Ok(())
@@ -246,6 +248,8 @@ impl Adjacency for MemGraph {
     fn links(&self, id: u32, layer: u8) -> Result<impl Iterator<Item = u32>, Error> {
         Ok(self.links(id, layer))
     }
+
+    fn prefetch_place(&self, _id: u32, _layer: u8) {}
 
     #[inline]
     fn prefetch(&self, id: u32, layer: u8) {

@@ -280,7 +280,8 @@ impl IndexRecord {
         let config = IndexConfig {
             dim: head.dim.get() as usize,
             metric: Metric::from_code(head.metric).ok_or_else(|| damaged("its metric is unknown"))?,
-            element: Element::from_code(head.element).ok_or_else(|| damaged("its element type is unknown"))?,
+            element: Element::from_code(head.element)
+                .ok_or_else(|| damaged("its element type is unknown"))?,
             m: head.m.get() as usize,
             ef_construction: head.ef_construction.get() as usize,
             seed: head.seed.get(),
@@ -288,8 +289,7 @@ impl IndexRecord {
         config.check().map_err(|_| damaged("its configuration is none that an index can have"))?;
         let staging = (head.staging.get() as usize).checked_mul(8).and_then(|len| rest.split_at_checked(len));
         let (staging, rest) = staging.ok_or_else(|| damaged("it is too short"))?;
-        let staging =
-            staging.as_chunks::<8>().0.iter().map(|id| ArrayId(u64::from_le_bytes(*id))).collect();
+        let staging = staging.as_chunks::<8>().0.iter().map(|id| ArrayId(u64::from_le_bytes(*id))).collect();
         let unlinked = RoaringBitmap::deserialize_from(rest)
             .map_err(|_| damaged("its set of unlinked nodes cannot be read"))?;
         let node = |number: U32| (number.get() != NO_NODE).then_some(number.get());
@@ -302,7 +302,8 @@ impl IndexRecord {
                 levels: ArrayId(head.levels.get()),
             },
             entry: node(head.entry),
-            top_level: u8::try_from(head.top_level.get()).map_err(|_| damaged("its top level is too high"))?,
+            top_level: u8::try_from(head.top_level.get())
+                .map_err(|_| damaged("its top level is too high"))?,
             nodes: head.nodes.get(),
             live: head.live.get(),
             free: node(head.free),

@@ -1,4 +1,5 @@
 //! Properties of graphs built in memory, also over data made to break them.
+#![allow(clippy::unwrap_used, reason = "a failed call fails the test")]
 
 mod support;
 
@@ -69,8 +70,8 @@ proptest! {
         let matrix = Matrix::new(&rows);
         let kernel = kernel(Metric::L2);
         let params = BuildParams { ef_construction: 20, seed };
-        let mut first = Builder::new(&matrix, &kernel, params, MemGraph::new(m, 0)?, 0..matrix.len())?;
-        let left = first.link(stop, &go_on)?;
+        let mut first = Builder::new(kernel, params, MemGraph::new(m, matrix.len())?, 0..matrix.len())?;
+        let left = first.link(&matrix, stop, &go_on)?;
         prop_assert_eq!(left, rows.len().saturating_sub(stop));
         assert_valid(first.graph());
 
@@ -88,9 +89,9 @@ proptest! {
         }
         let tail: Vec<u32> = (0..stored.len()).filter(|&id| graph.level(id).is_none()).collect();
         prop_assert_eq!(tail.len(), left);
-        let mut second = Builder::new(&matrix, &kernel, params, graph, tail)?;
-        prop_assert_eq!(second.link(usize::MAX, &go_on)?, 0);
-        let graph = second.finish()?;
+        let mut second = Builder::new(kernel, params, graph, tail)?;
+        prop_assert_eq!(second.link(&matrix, usize::MAX, &go_on)?, 0);
+        let graph = second.finish(&matrix)?;
         assert_valid(&graph);
         prop_assert_eq!(reachable(&graph, 0), rows.len());
     }
@@ -100,9 +101,9 @@ proptest! {
         let matrix = Matrix::new(&rows);
         let kernel = kernel(Metric::L2);
         let linked = matrix.len().saturating_sub(tail as u32);
-        let mut builder = Builder::new(&matrix, &kernel, BuildParams::default(), MemGraph::new(m, 0)?, 0..linked)?;
-        builder.link(usize::MAX, &go_on)?;
-        let graph = builder.finish()?;
+        let mut builder = Builder::new(kernel, BuildParams::default(), MemGraph::new(m, matrix.len())?, 0..linked)?;
+        builder.link(&matrix, usize::MAX, &go_on)?;
+        let graph = builder.finish(&matrix)?;
         let permutation = graph.page_order(page_rows);
         let permuted = graph.permute(&permutation)?;
         assert_valid(&permuted);
@@ -173,11 +174,11 @@ fn levels_and_entry_do_not_depend_on_threads() {
 fn cancelling_leaves_a_prefix_that_can_go_on() {
     let matrix = Matrix::new(&random_rows(2000, 4, 5));
     let kernel = kernel(Metric::L2);
-    let graph = MemGraph::new(8, 0).unwrap();
-    let mut builder = Builder::new(&matrix, &kernel, BuildParams::default(), graph, 0..matrix.len()).unwrap();
+    let graph = MemGraph::new(8, 2000).unwrap();
+    let mut builder = Builder::new(kernel, BuildParams::default(), graph, 0..matrix.len()).unwrap();
     let seen = AtomicUsize::new(0);
     let result = in_pool(3, || {
-        builder.link(usize::MAX, &|linked, total| {
+        builder.link(&matrix, usize::MAX, &|linked, total| {
             assert_eq!(total, 2000);
             seen.fetch_max(linked, Ordering::Relaxed);
             if linked >= 700 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -189,8 +190,8 @@ fn cancelling_leaves_a_prefix_that_can_go_on() {
     assert!((700..800).contains(&linked), "{linked} rows linked");
     assert_eq!(seen.into_inner(), linked, "the last report counts every linked row");
     assert_valid(builder.graph());
-    assert_eq!(in_pool(2, || builder.link(usize::MAX, &go_on)).unwrap(), 0);
-    assert_eq!(reachable(&builder.finish().unwrap(), 0), 2000);
+    assert_eq!(in_pool(2, || builder.link(&matrix, usize::MAX, &go_on)).unwrap(), 0);
+    assert_eq!(reachable(&builder.finish(&matrix).unwrap(), 0), 2000);
 }
 
 #[test]
@@ -219,9 +220,9 @@ fn a_failing_source_stops_the_build() {
     }
     let rows = Failing(Matrix::new(&random_rows(2000, 4, 7)));
     let kernel = kernel(Metric::L2);
-    let graph = MemGraph::new(8, 0).unwrap();
-    let mut builder = Builder::new(&rows, &kernel, BuildParams::default(), graph, 0..2000).unwrap();
-    let result = in_pool(2, || builder.link(usize::MAX, &go_on));
+    let graph = MemGraph::new(8, 2000).unwrap();
+    let mut builder = Builder::new(kernel, BuildParams::default(), graph, 0..2000).unwrap();
+    let result = in_pool(2, || builder.link(&rows, usize::MAX, &go_on));
     assert!(matches!(result, Err(Error::Row { id: 1234, .. })), "{result:?}");
 }
 
@@ -234,7 +235,7 @@ fn bad_input_is_refused() {
 
     let matrix = Matrix::new(&random_rows(10, 4, 8));
     let kernel = Kernel::new(Metric::L2, Element::F32).unwrap();
-    let plan = |params, graph, ids: &[u32]| Builder::new(&matrix, &kernel, params, graph, ids.to_vec()).err();
+    let plan = |params, graph, ids: &[u32]| Builder::new(kernel, params, graph, ids.to_vec()).err();
     let empty = || MemGraph::new(8, 10).unwrap();
     let params = BuildParams::default();
     let no_ef = BuildParams { ef_construction: 0, ..params };

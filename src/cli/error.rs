@@ -64,7 +64,7 @@ pub(crate) enum CliError {
     NoPayloads,
 
     #[error("row {row} of {}: {source}", path.display())]
-    Row { path: PathBuf, row: u64, source: redknot::Error },
+    Row { path: PathBuf, row: u64, source: redknot::VectorError },
 
     #[error("{source}; the {rows} rows before were committed and stay")]
     ImportStopped { rows: u64, source: Box<CliError> },
@@ -144,6 +144,7 @@ fn database_exit_code(error: &redknot::Error) -> u8 {
         UnknownCollection { .. } | DefinitionMismatch { .. } | InvalidName { .. } | EmptyKey => 2,
         KeyTooLong { .. } | InvalidParameter { .. } => 2,
         Storage(redknot_storage::Error::InvalidOption { .. }) => 2,
+        Index(redknot_index::Error::Parameter { .. } | redknot_index::Error::UnsupportedPair(_)) => 2,
         _ => 3,
     }
 }

@@ -28,9 +28,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn this_process_has_private_memory() {
-        let before = private_bytes().unwrap();
-        let held = vec![1_u8; 32 << 20];
-        let after = private_bytes().unwrap();
-        assert!(after >= before + (24 << 20), "{before} {after} {}", held.len());
+        let held = vec![1_u8; 64 << 20];
+        let private = private_bytes().unwrap();
+        assert!(private >= held.len() as u64, "{private}");
     }
 }

@@ -150,3 +150,13 @@ fn report(error: &CliError, json: bool) {
     // There is nowhere left to report that stderr is closed.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

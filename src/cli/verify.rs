@@ -28,6 +28,8 @@ struct Verified {
     clean: bool,
     collections: usize,
     rows: u64,
+    /// Links of all graphs, in all layers.
+    links: u64,
     /// With --pages: whether every page was sound. Pages that were not have been repaired as far as possible.
     pages_sound: Option<bool>,
     findings: Vec<String>,
@@ -42,8 +44,9 @@ impl Report for Verified {
             writeln!(out, "pages of the file failed their checksums")?;
         }
         let verdict = if self.clean { "clean" } else { "damaged: restore a backup, or copy what is sound" };
-        let (collections, rows) = (self.collections, output::count(self.rows));
-        writeln!(out, "{}: {collections} collection(s), {rows} rows, {verdict}", self.file)
+        let (collections, rows, links) =
+            (self.collections, output::count(self.rows), output::count(self.links));
+        writeln!(out, "{}: {collections} collection(s), {rows} rows, {links} links, {verdict}", self.file)
     }
 }
 
@@ -57,6 +60,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
         clean: report.findings.is_empty() && pages_sound != Some(false),
         collections: report.collections,
         rows: report.rows,
+        links: report.links,
         pages_sound,
         findings: report.findings.iter().map(ToString::to_string).collect(),
     };

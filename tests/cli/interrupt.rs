@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 
 use crate::support::Scratch;
 
-/// So that 32 MiB, the most that one transaction imports, are 1,024 rows.
+/// So that 16 MiB, the most that one transaction imports, are 512 rows.
 const DIM: usize = 8192;
-const BATCH: u64 = 1024;
+const BATCH: u64 = 512;
 
 #[test]
 fn what_was_committed_before_ctrl_c_stays() {

@@ -1,4 +1,5 @@
 //! The command line from end to end: the binary itself, on small files.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod bench;
 mod commands;

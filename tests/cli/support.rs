@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use half::f16;
 use npyz::{AutoSerialize, Serialize, WriterBuilder};
 use serde_json::Value;
 
@@ -57,6 +58,20 @@ impl Scratch {
             npyz::WriteOptions::new().default_dtype().shape(&shape).writer(file).begin_nd().unwrap();
         writer.extend(rows.iter().flatten().copied()).unwrap();
         writer.finish().unwrap();
+    }
+
+    /// Writes an npy array of half precision, which npyz does not write.
+    pub(crate) fn npy_f16(&self, name: &str, rows: &[Vec<f16>]) {
+        let shape = format!("({}, {})", rows.len(), rows[0].len());
+        let mut header =
+            format!("{{'descr': '<f2', 'fortran_order': False, 'shape': {shape}, }}").into_bytes();
+        header.resize((10 + header.len() + 1).next_multiple_of(64) - 11, b' ');
+        header.push(b'\n');
+        let mut file = b"\x93NUMPY\x01\x00".to_vec();
+        file.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
+        file.extend(header);
+        file.extend(rows.iter().flatten().flat_map(|value| value.to_le_bytes()));
+        std::fs::write(self.path(name), file).unwrap();
     }
 
     /// Writes an fvecs or bvecs file of rows of bytes.

@@ -37,11 +37,10 @@ struct Pending {
 
 /// Links rows into a graph, from nothing or continuing one that has linked rows already.
 ///
-/// [`Builder::link`] works on the threads of the current rayon pool. Between two calls nothing runs, so the graph can be
-/// written out as a checkpoint; the linked rows are then a prefix of the pending ones.
-pub struct Builder<'a, R: ?Sized> {
-    rows: &'a R,
-    kernel: &'a Kernel,
+/// [`Builder::link`] works on the threads of the current rayon pool. Between two calls nothing runs and nothing is
+/// borrowed, so the graph can be written out as a checkpoint; the linked rows are then a prefix of the pending ones.
+pub struct Builder {
+    kernel: Kernel,
     params: BuildParams,
     graph: MemGraph,
     pending: Vec<Pending>,
@@ -51,41 +50,43 @@ pub struct Builder<'a, R: ?Sized> {
     scratches: ScratchPool<LinkScratch>,
 }
 
-impl<'a, R: VectorRows + ?Sized> Builder<'a, R> {
+/// Told how many rows are linked and how many there are to link, from any thread; breaking cancels the call.
+pub type OnLinked<'p> = &'p (dyn Fn(usize, usize) -> ControlFlow<()> + Sync);
+
+impl Builder {
     /// Prepares to link `pending` into `graph`: first the rows that reach above the base layer, in the given order, then
     /// the others, those near each other one after the other.
     ///
-    /// `graph` is grown to the number of `rows`. A row number that is out of range, linked already or named twice is an error.
+    /// A row number that the graph does not have, that is linked already or named twice is an error.
     pub fn new(
-        rows: &'a R,
-        kernel: &'a Kernel,
+        kernel: Kernel,
         params: BuildParams,
         mut graph: MemGraph,
         pending: impl IntoIterator<Item = u32>,
     ) -> Result<Self, Error> {
         params.check()?;
-        graph.grow(rows.len())?;
-        let pending = plan(&mut graph, rows.len(), params.seed, pending)?;
+        let pending = plan(&mut graph, params.seed, pending)?;
         let locks = (0..graph.len()).map(|_| Mutex::new(())).collect();
-        Ok(Self { rows, kernel, params, graph, pending, linked: 0, locks, scratches: ScratchPool::default() })
+        Ok(Self { kernel, params, graph, pending, linked: 0, locks, scratches: ScratchPool::default() })
     }
 
-    /// Links the next `limit` rows, or those that are left, and returns how many are left then.
+    /// Links the next `limit` rows, or those that are left, and returns how many are left then. `rows` are those of
+    /// the graph, the same in every call.
     ///
-    /// `progress` is called every few rows, from any thread, with the rows linked so far and the total; if it breaks, the
-    /// rows under way are finished and the answer is [`Error::Cancelled`]. After that the graph is consistent and linking
-    /// can go on; after any other error it is not.
-    pub fn link(
+    /// `progress` is called every few rows; if it breaks, the rows under way are finished and the answer is
+    /// [`Error::Cancelled`]. After that the graph is consistent and linking can go on; after any other error it is not.
+    pub fn link<R: VectorRows + ?Sized>(
         &mut self,
+        rows: &R,
         limit: usize,
-        progress: &(dyn Fn(usize, usize) -> ControlFlow<()> + Sync),
+        progress: OnLinked<'_>,
     ) -> Result<usize, Error> {
         let end = self.linked.saturating_add(limit).min(self.pending.len());
         while self.linked < end {
             let high = self.pending.partition_point(|row| row.level > 0);
             if self.linked >= high && self.pending[self.linked].start.is_none() {
                 let rest = &mut self.pending[self.linked..];
-                locality::sort(rest, &self.graph, self.rows, self.kernel)?;
+                locality::sort(rest, &self.graph, rows, &self.kernel)?;
             }
             let (threads, step_end) = match self.linked {
                 // Alone: the row that becomes the entry point, which all others start from.
@@ -94,7 +95,7 @@ impl<'a, R: VectorRows + ?Sized> Builder<'a, R> {
                 few if few < high => (rayon::current_num_threads(), high),
                 _ => (rayon::current_num_threads(), end),
             };
-            self.link_until(step_end.min(end), threads, progress)?;
+            self.link_until(rows, step_end.min(end), threads, progress)?;
         }
         Ok(self.remaining())
     }
@@ -115,26 +116,27 @@ impl<'a, R: VectorRows + ?Sized> Builder<'a, R> {
     }
 
     /// Connects what greedy linking left unreachable, and hands out the graph. Rows that still wait stay unlinked.
-    pub fn finish(mut self) -> Result<MemGraph, Error> {
+    pub fn finish<R: VectorRows + ?Sized>(mut self, rows: &R) -> Result<MemGraph, Error> {
         for layer in (0..=self.graph.top_level()).rev() {
-            repair::reconnect(&mut self.graph, self.rows, self.kernel, self.params.ef_construction, layer)?;
+            repair::reconnect(&mut self.graph, rows, &self.kernel, self.params.ef_construction, layer)?;
         }
         Ok(self.graph)
     }
 
-    fn link_until(
+    fn link_until<R: VectorRows + ?Sized>(
         &mut self,
+        rows: &R,
         end: usize,
         threads: usize,
-        progress: &(dyn Fn(usize, usize) -> ControlFlow<()> + Sync),
+        progress: OnLinked<'_>,
     ) -> Result<(), Error> {
         let start = self.linked;
         let queue = Queue::new(start, end);
         let work = || {
             let linker = Linker {
                 graph: &self.graph,
-                rows: self.rows,
-                kernel: self.kernel,
+                rows,
+                kernel: &self.kernel,
                 locks: &self.locks,
                 ef: self.params.ef_construction,
             };
@@ -170,12 +172,8 @@ impl<'a, R: VectorRows + ?Sized> Builder<'a, R> {
 
 /// Draws the levels of the pending rows, makes room for their links, and puts those in front that reach above the base
 /// layer, of these the highest first: if it becomes the entry point, the entry point does not change after it.
-fn plan(
-    graph: &mut MemGraph,
-    len: u32,
-    seed: u64,
-    ids: impl IntoIterator<Item = u32>,
-) -> Result<Vec<Pending>, Error> {
+fn plan(graph: &mut MemGraph, seed: u64, ids: impl IntoIterator<Item = u32>) -> Result<Vec<Pending>, Error> {
+    let len = graph.len();
     let mut named = vec![false; len as usize];
     let mut pending = Vec::new();
     for id in ids {

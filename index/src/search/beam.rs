@@ -1,11 +1,15 @@
 //! The two loops of HNSW search (Malkov & Yashunin 2016, algorithm 2): greedy descent and best-first search.
 
-use super::{Neighbor, Scratch};
+use super::{Candidates, Neighbor, Scratch, visited::Visited};
 use crate::{Error, VectorRows, distance::Kernel};
 
 /// Rows whose distances are computed in one call of the kernel.
 const BATCH: usize = 32;
-/// The same where the first rows are likely to decide.
+/// Rows that are fetched while the distances of a batch are computed: as many as the kernel fetches ahead for short rows.
+const AHEAD: usize = 4;
+/// The links of a row that is so near to being expanded are about to be read.
+const SOON: usize = 4;
+/// The same as [`BATCH`] where the first rows are likely to decide.
 const FEW: usize = 4;
 
 /// The links of a layered graph.
@@ -15,6 +19,9 @@ pub(crate) trait Adjacency {
 
     /// The rows that `id` links to in `layer`.
     fn links(&self, id: u32, layer: u8) -> Result<impl Iterator<Item = u32>, Error>;
+
+    /// Tells the processor that `links(id, layer)` will be read in a while: fetches what [`Adjacency::prefetch`] reads.
+    fn prefetch_place(&self, id: u32, layer: u8);
 
     /// Tells the processor that `links(id, layer)` will be read soon.
     fn prefetch(&self, id: u32, layer: u8);
@@ -146,22 +153,59 @@ impl<'a, G: Adjacency, R: VectorRows + ?Sized> Searcher<'a, G, R> {
         visited.insert(from.id);
         candidates.reset(ef);
         candidates.insert(from);
+        let mut rows: [&[u8]; BATCH + AHEAD] = [&[]; BATCH + AHEAD];
+        let mut computed = [0.0; BATCH];
         while let Some(id) = candidates.expand_next() {
-            fresh.clear();
+            let mut count = 0;
             for id in self.graph.links(id, layer)? {
-                match visited.insert(id) {
-                    Some(true) => fresh.push(id),
-                    Some(false) => {}
-                    None => return Err(Error::RowOutOfRange { id, len }),
+                if count == fresh.len() {
+                    fresh.push(0);
                 }
-            }
-            if let Some(next) = candidates.peek_next() {
-                self.graph.prefetch(next, layer);
+                // Kept if the next one does not overwrite it: whether a row is new cannot be foreseen, so no branch on it.
+                fresh[count] = id;
+                count += usize::from(visited.insert(id).ok_or(Error::RowOutOfRange { id, len })?);
             }
             *hops += 1;
-            *distances += fresh.len() as u64;
-            self.neighbors(query, fresh, |neighbor| candidates.insert(neighbor))?;
+            *distances += count as u64;
+            for ids in fresh[..count].chunks(BATCH) {
+                for (row, &id) in rows.iter_mut().zip(ids) {
+                    *row = self.rows.row(id)?;
+                }
+                let ahead = self.look_ahead(layer, candidates, visited, &mut rows[ids.len()..])?;
+                let computed = &mut computed[..ids.len()];
+                self.kernel.distances(query.bytes, query.scale, &rows[..ids.len() + ahead], computed);
+                for (&id, &mut distance) in ids.iter().zip(computed) {
+                    if candidates.insert(Neighbor { id, distance }).is_some_and(|place| place < SOON) {
+                        self.graph.prefetch_place(id, layer);
+                    }
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Prepares for the rows that will be expanded next, unless nearer ones turn up: puts new neighbours of the next one
+    /// into `rows`, for the kernel to fetch after those at hand, and fetches the links of the one after it.
+    #[inline]
+    fn look_ahead(
+        &self,
+        layer: u8,
+        candidates: &Candidates,
+        visited: &Visited,
+        rows: &mut [&'a [u8]],
+    ) -> Result<usize, Error> {
+        let mut count = 0;
+        let mut coming = candidates.unexpanded();
+        if let Some(next) = coming.next() {
+            let links = self.graph.links(next, layer)?.filter(|&id| !visited.contains(id));
+            for (row, id) in rows.iter_mut().zip(links.take(AHEAD)) {
+                *row = self.rows.row(id)?;
+                count += 1;
+            }
+        }
+        if let Some(after) = coming.next() {
+            self.graph.prefetch(after, layer);
+        }
+        Ok(count)
     }
 }

@@ -29,19 +29,21 @@ impl Candidates {
         self.cursor = 0;
     }
 
-    /// Adds a row that is not in the list, unless `capacity` nearer ones are there.
+    /// Adds a row that is not in the list, unless `capacity` nearer ones are there. Returns how many places after the
+    /// first unexpanded row it is.
     #[inline]
-    pub(crate) fn insert(&mut self, neighbor: Neighbor) {
+    pub(crate) fn insert(&mut self, neighbor: Neighbor) -> Option<usize> {
         let key = key(neighbor);
         if self.keys.len() == self.capacity {
             match self.keys.last() {
                 Some(&worst) if key < worst => self.keys.pop(),
-                _ => return,
+                _ => return None,
             };
         }
         let at = self.keys.partition_point(|&other| other < key);
         self.keys.insert(at, key);
         self.cursor = self.cursor.min(at);
+        Some(at - self.cursor)
     }
 
     /// The nearest row that was not expanded yet; marks it expanded.
@@ -54,11 +56,11 @@ impl Candidates {
         Some(id(*key))
     }
 
-    /// The row that `expand_next` would return.
+    /// The rows that are not expanded yet, the nearest first.
     #[inline]
-    pub(crate) fn peek_next(&mut self) -> Option<u32> {
-        self.advance();
-        self.keys.get(self.cursor).map(|&key| id(key))
+    pub(crate) fn unexpanded(&self) -> impl Iterator<Item = u32> + '_ {
+        let rest = self.keys.get(self.cursor..).unwrap_or_default();
+        rest.iter().filter(|&key| key & EXPANDED == 0).map(|&key| id(key))
     }
 
     #[inline]

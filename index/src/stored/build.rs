@@ -6,19 +6,22 @@
 use std::collections::HashMap;
 use std::num::NonZero;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redknot_storage::{ArrayId, ArraySpec, PageSize, Rows, Snapshot, View, WriteTxn};
+use redknot_storage::{ArrayId, ArraySpec, PageSize, Rows, View, WriteTxn};
 
-use super::reader::Reader;
 use super::links::{NodeLinks, encode_upper};
+use super::reader::Reader;
 use super::{FREE, StoredLinks, StoredRows, UNLINKED, level_of};
 use crate::record::{Arrays, Checkpoint, LEVELS_PER_ROW};
 use crate::{BuildParams, Builder, Error, IndexRecord, Kernel, MemGraph, Permutation, reorder};
 
-/// Rows that are linked between two looks at the clock.
+/// Rows that are linked between two looks at the clock; the threads wait for each other as often.
+const ROWS_PER_LINK: usize = 4096;
+/// Rows that are written between two reports of progress.
 const ROWS_PER_ROUND: usize = 1024;
+/// Checkpoints are so much further apart than the time one takes, whatever the options say.
+const CHECKPOINT_SHARE: u32 = 20;
 /// Changed bytes that a transaction of the writing phase collects before it commits.
 const MAX_DIRTY_BYTES: usize = 24 << 20;
 /// Vectors are copied to their new places so many at a time.
@@ -177,64 +180,60 @@ impl<'r, E: From<Error>> Run<'r, E> {
     // ------------------------------------------------------------------------------------------- linking
 
     /// The graph with every node in it.
-    fn link(&mut self, pending: usize) -> Result<MemGraph, E> {
-        let mut graph = self.load()?;
+    fn link(&mut self, total: usize) -> Result<MemGraph, E> {
+        let graph = self.load()?;
+        let config = &self.record.config;
+        let params = BuildParams { ef_construction: config.ef_construction, seed: config.seed };
+        let left: Vec<u32> =
+            self.record.unlinked.iter().filter(|node| graph.level(*node).is_none()).collect();
+        let mut builder = Builder::new(self.kernel, params, graph, left)?;
+        let mut every = self.options.checkpoint_every;
         loop {
+            // A snapshot for each round: one for all of them would keep what checkpoints free from being used again.
             let snapshot = self.txn()?.base().clone();
-            let (next, outcome) = self.link_for_a_while(&snapshot, graph, pending)?;
-            drop(snapshot);
-            graph = next;
-            match outcome {
-                Ok(0) => return Ok(self.reconnect(graph)?),
-                Ok(_) => self.checkpoint(&graph)?,
-                Err(Error::Cancelled) => {
-                    self.checkpoint(&graph)?;
-                    return Err(Error::Cancelled.into());
-                }
-                Err(error) => return Err(error.into()),
+            let rows = StoredRows(snapshot.rows(self.record.arrays.vectors).map_err(Error::from)?);
+            let outcome = self.link_for_a_while(&rows, &mut builder, every, total);
+            if matches!(outcome, Ok(0)) {
+                return Ok(builder.finish(&rows)?);
             }
+            drop(snapshot);
+            match outcome {
+                Ok(_) | Err(Error::Cancelled) => {
+                    let began = Instant::now();
+                    self.checkpoint(builder.graph())?;
+                    every = every.map(|every| every.max(CHECKPOINT_SHARE * began.elapsed()));
+                }
+                Err(_) => {}
+            }
+            outcome?;
         }
     }
 
     /// Links until everything is linked or a checkpoint is due; how many rows are left.
     fn link_for_a_while(
         &self,
-        snapshot: &Arc<Snapshot>,
-        graph: MemGraph,
+        rows: &StoredRows<'_>,
+        builder: &mut Builder,
+        every: Option<Duration>,
         total: usize,
-    ) -> Result<(MemGraph, Result<usize, Error>), Error> {
-        let rows = StoredRows(snapshot.rows(self.record.arrays.vectors)?);
-        let config = &self.record.config;
-        let params = BuildParams { ef_construction: config.ef_construction, seed: config.seed };
-        let left: Vec<u32> = self.record.unlinked.iter().filter(|node| graph.level(*node).is_none()).collect();
-        let before = total - left.len();
-        let mut builder = Builder::new(&rows, &self.kernel, params, graph, left)?;
+    ) -> Result<usize, Error> {
+        let resumed = self.built.resumed;
         let progress = |done: usize, _: usize| {
-            (self.progress)(BuildProgress { phase: BuildPhase::Link, done: before + done, total })
+            (self.progress)(BuildProgress { phase: BuildPhase::Link, done: resumed + done, total })
         };
-        let due = self.options.checkpoint_every.map(|every| Instant::now() + every);
+        let due = every.map(|every| Instant::now() + every);
         let mut work = || {
-            while builder.remaining() > 0 {
-                builder.link(ROWS_PER_ROUND, &progress)?;
+            while builder.link(rows, ROWS_PER_LINK, &progress)? > 0 {
                 if due.is_some_and(|due| Instant::now() >= due) {
                     break;
                 }
             }
             Ok(builder.remaining())
         };
-        let outcome = match &self.pool {
+        match &self.pool {
             Some(pool) => pool.install(work),
             None => work(),
-        };
-        Ok((builder.into_graph(), outcome))
-    }
-
-    fn reconnect(&mut self, graph: MemGraph) -> Result<MemGraph, Error> {
-        let snapshot = self.txn()?.base().clone();
-        let rows = StoredRows(snapshot.rows(self.record.arrays.vectors)?);
-        let config = &self.record.config;
-        let params = BuildParams { ef_construction: config.ef_construction, seed: config.seed };
-        Builder::new(&rows, &self.kernel, params, graph, [])?.finish()
+        }
     }
 
     /// The graph as a checkpoint or the index has it.
@@ -244,9 +243,15 @@ impl<'r, E: From<Error>> Run<'r, E> {
         let nodes = self.record.nodes;
         if let Some(checkpoint) = self.record.checkpoint {
             if checkpoint.epoch == self.record.epoch {
-                let links = StoredLinks { base: view.csr(checkpoint.links)?, upper: view.csr(checkpoint.upper)? };
-                let graph =
-                    load_graph(&self.record, nodes, links, view.rows(checkpoint.levels)?, Some(checkpoint.entry))?;
+                let links =
+                    StoredLinks { base: view.csr(checkpoint.links)?, upper: view.csr(checkpoint.upper)? };
+                let graph = load_graph(
+                    &self.record,
+                    nodes,
+                    links,
+                    view.rows(checkpoint.levels)?,
+                    Some(checkpoint.entry),
+                )?;
                 self.built.resumed =
                     self.record.unlinked.iter().filter(|node| graph.level(*node).is_some()).count();
                 return Ok(graph);
@@ -265,11 +270,12 @@ impl<'r, E: From<Error>> Run<'r, E> {
             let order = Order { permutation: None, nodes: graph.len() };
             let both = BothWays::of(graph);
             let txn = self.txn()?;
-            let (links, upper, levels) = IndexRecord::create_graph_arrays(txn, rows_per_block(&both, &order))?;
+            let (links, upper, levels) =
+                IndexRecord::create_graph_arrays(txn, rows_per_block(&both, &order))?;
             for node in 0..graph.len() {
                 write_node(txn, (links, upper), &both, &order, node)?;
             }
-            write_levels(txn, levels, graph, &order)?;
+            write_levels(txn, levels, graph, &order, UNLINKED)?;
             self.record.checkpoint = Some(Checkpoint { links, upper, levels, entry, epoch });
             self.built.checkpoints += 1;
         }
@@ -302,10 +308,14 @@ impl<'r, E: From<Error>> Run<'r, E> {
         let txn = self.txn()?;
         let (links, upper, levels) = IndexRecord::create_graph_arrays(txn, rows_per_block(&both, &order))?;
         let vectors = match permutation {
-            Some(_) => txn.create_array(ArraySpec::rows(config.row_bytes(), PageSize::KIB_64).map_err(Error::from)?),
+            Some(_) => {
+                txn.create_array(ArraySpec::rows(config.row_bytes(), PageSize::KIB_64).map_err(Error::from)?)
+            }
             None => Ok(self.record.arrays.vectors),
         }
         .map_err(Error::from)?;
+        // Only free nodes are not in the graph by now. Without new numbers they stay, each naming the next.
+        let free = if permutation.is_some() { HashMap::new() } else { self.free_rows(graph)? };
         self.record.staging = vec![links, upper, levels];
         if permutation.is_some() {
             self.record.staging.push(vectors);
@@ -313,28 +323,25 @@ impl<'r, E: From<Error>> Run<'r, E> {
         let phases = if permutation.is_some() { 2 } else { 1 };
         let total = nodes as usize * phases;
         for node in 0..nodes {
-            if graph.level(order.old(node)).is_some() {
-                write_node(self.txn()?, (links, upper), &both, &order, node)?;
-            } else {
-                self.keep_free(links, upper, node)?;
+            match free.get(&node) {
+                Some(row) => write_free_node(self.txn()?, (links, upper), row)?,
+                None => write_node(self.txn()?, (links, upper), &both, &order, node)?,
             }
             self.step(node as usize, total)?;
         }
-        write_levels(self.txn()?, levels, graph, &order)?;
+        write_levels(self.txn()?, levels, graph, &order, FREE)?;
         if permutation.is_some() {
             self.copy_vectors(vectors, &order, total)?;
         }
         self.switch(Arrays { vectors, links, upper, levels }, graph, &order)
     }
 
-    /// Writes the place of a free node in the list of those, which stays as it is where nodes keep their numbers.
-    fn keep_free(&mut self, links: ArrayId, upper: ArrayId, node: u32) -> Result<(), Error> {
-        let old = self.record.arrays.links;
-        let txn = self.txn()?;
-        let next = txn.csr(old)?.get(node)?.to_vec();
-        txn.push_csr_row(links, &next)?;
-        txn.push_csr_row(upper, &[])?;
-        Ok(())
+    /// The rows of links of the nodes that are not in the graph.
+    fn free_rows(&mut self, graph: &MemGraph) -> Result<HashMap<u32, Vec<u8>>, Error> {
+        let snapshot = self.txn()?.base().clone();
+        let links = snapshot.csr(self.record.arrays.links)?;
+        let free = (0..self.record.nodes).filter(|node| graph.level(*node).is_none());
+        free.map(|node| Ok((node, links.get(node)?.to_vec()))).collect()
     }
 
     /// Reports progress now and then, and commits once enough has changed.
@@ -358,10 +365,10 @@ impl<'r, E: From<Error>> Run<'r, E> {
             let txn = self.txn()?;
             let rows = txn.rows(source).map_err(Error::from)?;
             for node in first..end {
-                copied.extend_from_slice(rows.get(order.old(node)).map_err(Error::from)?);
+                copied.extend_from_slice(rows.get(order.old_id(node)).map_err(Error::from)?);
             }
             txn.push_rows(target, &copied).map_err(Error::from)?;
-            if first as usize % ROWS_PER_ROUND == 0 {
+            if (first as usize).is_multiple_of(ROWS_PER_ROUND) {
                 self.step(order.nodes as usize + first as usize, total)?;
             }
         }
@@ -383,7 +390,7 @@ impl<'r, E: From<Error>> Run<'r, E> {
         self.record.staging.clear();
         self.record.arrays = arrays;
         self.record.nodes = order.nodes;
-        self.record.entry = graph.entry().map(|node| order.new(node));
+        self.record.entry = graph.entry().map(|node| order.new_id(node));
         self.record.top_level = graph.top_level();
         self.record.unlinked.clear();
         self.record.unchecked = 0;
@@ -401,11 +408,11 @@ struct Order<'p> {
 }
 
 impl Order<'_> {
-    fn old(&self, new: u32) -> u32 {
+    fn old_id(&self, new: u32) -> u32 {
         self.permutation.map_or(new, |permutation| permutation.old_id(new))
     }
 
-    fn new(&self, old: u32) -> u32 {
+    fn new_id(&self, old: u32) -> u32 {
         self.permutation.map_or(old, |permutation| permutation.new_id(old))
     }
 }
@@ -463,8 +470,8 @@ impl<'g> BothWays<'g> {
     fn links(&self, node: u32, layer: u8, order: &Order<'_>) -> NodeLinks {
         let incoming = self.incoming.get(&(layer, node)).map(Vec::as_slice).unwrap_or_default();
         NodeLinks {
-            out: self.graph.links(node, layer).map(|to| order.new(to)).collect(),
-            incoming: incoming.iter().map(|from| order.new(*from)).collect(),
+            out: self.graph.links(node, layer).map(|to| order.new_id(to)).collect(),
+            incoming: incoming.iter().map(|from| order.new_id(*from)).collect(),
         }
     }
 
@@ -482,7 +489,7 @@ fn write_node(
     order: &Order<'_>,
     node: u32,
 ) -> Result<(), Error> {
-    let old = order.old(node);
+    let old = order.old_id(node);
     let mut bytes = Vec::with_capacity(4 * 64);
     graph.links(old, 0, order).encode(&mut bytes);
     txn.push_csr_row(links, &bytes)?;
@@ -494,10 +501,23 @@ fn write_node(
     Ok(())
 }
 
-/// Writes the level codes of all nodes; those that are in no layer by now are free.
-fn write_levels(txn: &mut WriteTxn, levels: ArrayId, graph: &MemGraph, order: &Order<'_>) -> Result<(), Error> {
+/// Writes the row of a free node, which names the next one, at the end of both arrays.
+fn write_free_node(txn: &mut WriteTxn, (links, upper): (ArrayId, ArrayId), row: &[u8]) -> Result<(), Error> {
+    txn.push_csr_row(links, row)?;
+    txn.push_csr_row(upper, &[])?;
+    Ok(())
+}
+
+/// Writes the level codes of all nodes, `absent` for those that are not in the graph.
+fn write_levels(
+    txn: &mut WriteTxn,
+    levels: ArrayId,
+    graph: &MemGraph,
+    order: &Order<'_>,
+    absent: u8,
+) -> Result<(), Error> {
     let mut codes: Vec<u8> =
-        (0..order.nodes).map(|node| graph.level(order.old(node)).unwrap_or(FREE)).collect();
+        (0..order.nodes).map(|node| graph.level(order.old_id(node)).unwrap_or(absent)).collect();
     codes.resize(codes.len().next_multiple_of(LEVELS_PER_ROW as usize), UNLINKED);
     txn.push_rows(levels, &codes)?;
     Ok(())
@@ -509,7 +529,7 @@ fn rows_per_block(graph: &BothWays<'_>, order: &Order<'_>) -> u32 {
     let room = PageSize::KIB_4.payload_bytes() * 19 / 20;
     let ends: Vec<usize> = (0..order.nodes)
         .scan(0, |sum, node| {
-            *sum += graph.base_words(order.old(node));
+            *sum += graph.base_words(order.old_id(node));
             Some(*sum)
         })
         .collect();

@@ -73,7 +73,11 @@ pub(crate) fn unreached(view: &impl View, record: &crate::IndexRecord) -> Result
                     stack.push(to);
                 }
                 Some(_) => {}
-                None => return Err(Error::Damaged { what: format!("node {node} links to {to}, which is beyond the last") }),
+                None => {
+                    return Err(Error::Damaged {
+                        what: format!("node {node} links to {to}, which is beyond the last"),
+                    });
+                }
             }
         }
     }

@@ -111,7 +111,8 @@ impl Writer<'_> {
     pub(crate) fn next_free(&self, node: u32) -> Result<Option<u32>, Error> {
         let row = self.txn.csr(self.record.arrays.links)?.get(node)?;
         let next = words(row).next().filter(|_| row.len() == 4);
-        let next = next.ok_or_else(|| Error::Damaged { what: format!("free node {node} has no successor") })?;
+        let next =
+            next.ok_or_else(|| Error::Damaged { what: format!("free node {node} has no successor") })?;
         Ok((next != NO_NODE).then_some(next))
     }
 

@@ -113,7 +113,11 @@ impl Writer<'_> {
         let kept = self.choose(from, &links.out, to, layer)?;
         let dropped: Vec<u32> = links.out.iter().copied().filter(|old| !kept.contains(old)).collect();
         // `to` links here: without a link back it is incoming.
-        if kept.contains(&to.id) { links.out.push(to.id) } else { links.incoming.push(to.id) }
+        if kept.contains(&to.id) {
+            links.out.push(to.id)
+        } else {
+            links.incoming.push(to.id)
+        }
         self.set_links(from, layer, links)?;
         for old in dropped {
             self.remove_link(from, old, layer)?;

@@ -17,7 +17,7 @@ use crate::search::Adjacency;
 use crate::{Error, VectorRows};
 pub use build::{BuildOptions, BuildPhase, BuildProgress, Built, OnProgress, Save, build};
 pub use reader::{Found, Reader, SearchParams};
-pub use verify::{Finding, nodes_in_use, verify};
+pub use verify::{Finding, count_links, nodes_in_use, verify};
 pub use writer::Writer;
 
 /// Level code of a node that is in use and not in the graph.
@@ -65,12 +65,19 @@ impl Adjacency for StoredLinks<'_> {
         self.base.len()
     }
 
-    #[inline]
+    #[inline(always)]
     fn links(&self, id: u32, layer: u8) -> Result<impl Iterator<Item = u32>, Error> {
         Ok(words(self.bytes(id, layer)?).take_while(|word| word & links::INCOMING == 0))
     }
 
-    #[inline]
+    #[inline(always)]
+    fn prefetch_place(&self, id: u32, layer: u8) {
+        if layer == 0 {
+            self.base.prefetch_ends(id);
+        }
+    }
+
+    #[inline(always)]
     fn prefetch(&self, id: u32, layer: u8) {
         if layer == 0 {
             self.base.prefetch(id);
@@ -86,7 +93,8 @@ pub(crate) fn words(bytes: &[u8]) -> impl ExactSizeIterator<Item = u32> + Clone 
 
 /// The links of one layer in a row of `upper`: for each layer from 1 on a count and that many links.
 fn layer_of(id: u32, row: &[u8], layer: u8) -> Result<&[u8], Error> {
-    let damaged = || Error::Damaged { what: format!("the upper links of node {id} do not reach layer {layer}") };
+    let damaged =
+        || Error::Damaged { what: format!("the upper links of node {id} do not reach layer {layer}") };
     let mut rest = row;
     for at in 1.. {
         let count = words(rest).next().ok_or_else(damaged)? as usize;

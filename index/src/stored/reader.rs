@@ -50,7 +50,10 @@ impl<'v> Reader<'v> {
     pub fn open(view: &'v impl View, record: &'v IndexRecord) -> Result<Reader<'v>, Error> {
         let reader = Reader {
             vectors: view.rows(record.arrays.vectors)?,
-            links: StoredLinks { base: view.csr(record.arrays.links)?, upper: view.csr(record.arrays.upper)? },
+            links: StoredLinks {
+                base: view.csr(record.arrays.links)?,
+                upper: view.csr(record.arrays.upper)?,
+            },
             levels: view.rows(record.arrays.levels)?,
             record,
             kernel: Kernel::new(record.config.metric, record.config.element)?,
@@ -60,7 +63,9 @@ impl<'v> Reader<'v> {
         }
         let graph = [reader.links.base.len(), reader.links.upper.len()];
         if reader.vectors.len() != record.nodes || graph.iter().any(|rows| *rows > record.nodes) {
-            return Err(Error::Damaged { what: "the arrays of the index have other lengths than its record".into() });
+            return Err(Error::Damaged {
+                what: "the arrays of the index have other lengths than its record".into(),
+            });
         }
         Ok(reader)
     }
@@ -125,9 +130,16 @@ impl<'v> Reader<'v> {
     }
 
     /// The nearest linked nodes: greedy descent through the upper layers, then best-first search in the base layer.
-    fn search_graph(&self, query: &[u8], ef: usize, keep: usize, scratch: &mut Scratch) -> Result<Found, Error> {
+    fn search_graph(
+        &self,
+        query: &[u8],
+        ef: usize,
+        keep: usize,
+        scratch: &mut Scratch,
+    ) -> Result<Found, Error> {
         let (distances, hops) = (scratch.distances(), scratch.hops());
-        let mut found = Found { neighbors: Vec::new(), exact: self.record.entry.is_none(), distances: 0, hops: 0 };
+        let mut found =
+            Found { neighbors: Vec::new(), exact: self.record.entry.is_none(), distances: 0, hops: 0 };
         if let Some(entry) = self.record.entry {
             let rows = StoredRows(self.vectors);
             let searcher = Searcher { graph: &self.links, rows: &rows, kernel: &self.kernel };

@@ -41,7 +41,9 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Finding::Unreachable { node } => write!(f, "no path leads to node {node}"),
-            Finding::Links { node, layer, what } => write!(f, "links of node {node} in layer {layer}: {what}"),
+            Finding::Links { node, layer, what } => {
+                write!(f, "links of node {node} in layer {layer}: {what}")
+            }
             Finding::State { what } => f.write_str(what),
         }
     }
@@ -57,6 +59,22 @@ pub fn nodes_in_use(view: &impl View, record: &IndexRecord) -> Result<Vec<u32>, 
         }
     }
     Ok(nodes)
+}
+
+/// Links of all linked nodes in all layers.
+pub fn count_links(view: &impl View, record: &IndexRecord) -> Result<u64, Error> {
+    let reader = Reader::open(view, record)?;
+    let mut links = 0;
+    for node in 0..record.nodes {
+        if level_of(reader.levels, node)? >= UNLINKED {
+            continue;
+        }
+        links += NodeLinks::parse(reader.links.base.get(node)?).out.len();
+        for layer in parse_upper(node, reader.links.upper.get(node)?)? {
+            links += layer.out.len();
+        }
+    }
+    Ok(links as u64)
 }
 
 /// Checks that every linked node can be reached, that links lead to nodes of their layer, are neither repeated nor to
@@ -98,7 +116,9 @@ impl Check<'_> {
             (0..).zip(&self.codes).filter(|(_, code)| **code == UNLINKED).map(|(node, _)| node).collect();
         if unlinked != self.record.unlinked {
             let (levels, set) = (unlinked.len(), self.record.unlinked.len());
-            self.state(format!("levels say that {levels} nodes are unlinked, the set of them holds {set}, or others"));
+            self.state(format!(
+                "levels say that {levels} nodes are unlinked, the set of them holds {set}, or others"
+            ));
         }
         let linked = self.codes.iter().copied().filter(|code| *code < UNLINKED).max();
         if let Some(level) = linked.filter(|level| *level > MAX_LEVEL) {

@@ -1,8 +1,13 @@
 //! Rows in memory, and slow, obvious checks of a graph.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+mod rows;
 
 use std::ops::ControlFlow;
 
 use redknot_index::{BuildParams, Builder, Element, Error, Kernel, MemGraph, Metric, VectorRows};
+pub(crate) use rows::{bytes, random_rows};
 
 /// f32 vectors, one after the other.
 pub(crate) struct Matrix {
@@ -29,17 +34,8 @@ impl VectorRows for Matrix {
     }
 }
 
-pub(crate) fn bytes(row: &[f32]) -> Vec<u8> {
-    row.iter().flat_map(|value| value.to_le_bytes()).collect()
-}
-
 pub(crate) fn kernel(metric: Metric) -> Kernel {
     Kernel::new(metric, Element::F32).unwrap()
-}
-
-pub(crate) fn random_rows(n: usize, dim: usize, seed: u64) -> Vec<Vec<f32>> {
-    let mut rng = fastrand::Rng::with_seed(seed);
-    (0..n).map(|_| (0..dim).map(|_| rng.f32() - 0.5).collect()).collect()
 }
 
 /// Runs `work` with that many threads.
@@ -62,10 +58,10 @@ pub(crate) fn build(
 ) -> MemGraph {
     let kernel = kernel(metric);
     let params = BuildParams { ef_construction, ..BuildParams::default() };
-    let graph = MemGraph::new(m, 0).unwrap();
-    let mut builder = Builder::new(rows, &kernel, params, graph, 0..rows.len()).unwrap();
-    assert_eq!(in_pool(threads, || builder.link(usize::MAX, &go_on)).unwrap(), 0);
-    builder.finish().unwrap()
+    let graph = MemGraph::new(m, rows.len()).unwrap();
+    let mut builder = Builder::new(kernel, params, graph, 0..rows.len()).unwrap();
+    assert_eq!(in_pool(threads, || builder.link(rows, usize::MAX, &go_on)).unwrap(), 0);
+    builder.finish(rows).unwrap()
 }
 
 /// How many rows can be reached from the entry point along the links of a layer.

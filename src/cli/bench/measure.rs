@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use redknot::{Collection, IndexConfig, Key, SearchResult, VectorRef};
+use redknot::{Collection, IndexConfig, SearchResult, VectorRef};
 
 use crate::cli::error::CliError;
 use crate::cli::rows::{RowKey, RowPayload};
@@ -107,7 +107,7 @@ impl<K> Pass<K> {
     }
 
     /// The keys found for each query, nearest first.
-    pub(in crate::cli) fn hits<T: Key<Owned = K>>(self) -> Vec<Vec<K>> {
+    pub(in crate::cli) fn keys(self) -> Vec<Vec<K>> {
         let keys = |result: SearchResult<K>| result.hits.into_iter().map(|hit| hit.key).collect();
         self.results.into_iter().map(keys).collect()
     }

@@ -182,8 +182,8 @@ impl OnRows for BenchOne<'_> {
         let measured = sweep.run(&sorted(&args.efforts), highest, args.rounds, progress)?;
         if let Some(path) = &args.results {
             let middle = measured.points[measured.points.len() / 2].effort as usize;
-            let hits = sweep.pass(middle)?.hits::<K>();
-            names.table(args.k, &hits)?.save(path)?;
+            let keys = sweep.pass(middle)?.keys();
+            names.table(args.k, &keys)?.save(path)?;
         }
         Ok(Bench::new(args, self.database, self.info, queries.len(), measured))
     }

@@ -46,6 +46,8 @@ fn render(svg: &mut String, title: &str, series: &[Series<'_>]) -> Result<(), Bo
         .configure_mesh()
         .x_desc("recall")
         .y_desc("queries/s")
+        .x_labels(10)
+        .y_labels(12)
         .x_label_formatter(&|recall| format!("{recall:.2}"))
         .y_label_formatter(&|qps| format!("{qps:.0}"))
         .draw()?;

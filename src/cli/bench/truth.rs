@@ -116,7 +116,7 @@ impl<K: Ord + Clone> Truth<K> {
         k: usize,
         threads: NonZero<usize>,
     ) -> Result<Self, CliError> {
-        let nearest = pass(collection, queries, k, Effort::Exact, threads)?.hits::<T>();
+        let nearest = pass(collection, queries, k, Effort::Exact, threads)?.keys();
         Ok(Self { nearest })
     }
 

@@ -64,10 +64,17 @@ struct Facts {
     points: Vec<Point>,
     queries: Vec<texts::Answered>,
     crash: Crashed,
-    file_bytes: u64,
+    size: Size,
     private_bytes: Option<u64>,
     plot: String,
     failed_checks: Vec<String>,
+}
+
+/// The size of the file.
+#[derive(Debug, Serialize)]
+struct Size {
+    file_bytes: u64,
+    compacted_bytes: u64,
 }
 
 /// Prints steps, and remembers the checks that failed.
@@ -153,12 +160,7 @@ fn play(args: &Args, data: &Data, path: &Path, stage: &mut Stage) -> Result<Fact
     let crash = crash::play(path, args.quick, stage)?;
 
     stage.title("7. What it takes");
-    let file_bytes = std::fs::metadata(path)
-        .map_err(|source| CliError::System { what: "read the file's length", source })?
-        .len();
-    let rows = import.rows.max(1);
-    let (size, vectors) = (output::bytes(file_bytes), output::bytes(import.vector_bytes));
-    stage.say(format_args!("  file: {size} ({} bytes a row; vectors alone: {vectors})", file_bytes / rows));
+    let size = Size::measure(path, import.rows, import.vector_bytes, stage)?;
     if let Some(private) = private_bytes {
         stage.say(format_args!(
             "  private memory of the process after the searches: {}",
@@ -174,9 +176,33 @@ fn play(args: &Args, data: &Data, path: &Path, stage: &mut Stage) -> Result<Fact
         points: speeds.points,
         queries,
         crash,
-        file_bytes,
+        size,
         private_bytes,
         plot,
         failed_checks: Vec::new(),
     })
+}
+
+impl Size {
+    fn measure(path: &Path, rows: u64, vector_bytes: u64, stage: &Stage) -> Result<Self, CliError> {
+        let length = || {
+            let metadata = std::fs::metadata(path);
+            metadata
+                .map(|metadata| metadata.len())
+                .map_err(|source| CliError::System { what: "read the file's length", source })
+        };
+        let file_bytes = length()?;
+        let database = Database::open(path)?;
+        database.compact()?;
+        drop(database);
+        let compacted_bytes = length()?;
+        stage.say(format_args!(
+            "  file: {} with the space that the build no longer needs, {} compacted ({} bytes a row, {} of them the vector)",
+            output::bytes(file_bytes),
+            output::bytes(compacted_bytes),
+            compacted_bytes / rows.max(1),
+            vector_bytes / rows.max(1),
+        ));
+        Ok(Self { file_bytes, compacted_bytes })
+    }
 }

@@ -104,7 +104,7 @@ fn next_row<R: BufRead>(lines: &mut Lines<R>) -> Result<Option<Row>, Problem> {
             Some(line) => serde_json::from_str::<Object<'_>>(line).map(|object| Row {
                 vector: object.vector.0,
                 key: object.key,
-                payload: object.payload.map(|payload| compact(payload.get())),
+                payload: object.payload.map(|payload| payload_text(payload.get())),
             }),
         };
         return match parsed {
@@ -117,6 +117,11 @@ fn next_row<R: BufRead>(lines: &mut Lines<R>) -> Result<Option<Row>, Problem> {
 /// serde_json counts lines in the text it was given, which is a single one.
 fn without_line(error: &serde_json::Error) -> String {
     error.to_string().replace(" at line 1 column ", " at column ")
+}
+
+/// What is kept of a payload: a string is its text, anything else its JSON.
+fn payload_text(json: &str) -> String {
+    serde_json::from_str::<String>(json).unwrap_or_else(|_| compact(json))
 }
 
 /// The JSON text without the spaces between its tokens; numbers and the order of fields stay as they are written.

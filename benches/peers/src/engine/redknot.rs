@@ -90,7 +90,6 @@ impl Engine for Redknot {
         open.import(base).map_err(Error::engine(NAME))?;
         let threads = NonZero::new(plan.threads).unwrap_or(NonZero::<usize>::MIN);
         open.db.build(open.definition()).threads(threads).run().map_err(Error::engine(NAME))?;
-        open.db.compact().map_err(Error::engine(NAME))?;
         let elapsed = start.elapsed();
         self.open = Some(open);
         Ok(elapsed)
@@ -118,7 +117,8 @@ impl Engine for Redknot {
         let collection = self.opened().collection()?;
         timed_search(queries, plan, ids, || {
             Ok(|query: &[f32], ids: &mut [u32]| {
-                let found = collection.search(query).k(plan.k).ef(plan.ef).run().map_err(Error::engine(NAME))?;
+                let found =
+                    collection.search(query).k(plan.k).ef(plan.ef).run().map_err(Error::engine(NAME))?;
                 answer(ids, found.hits.into_iter().map(|hit| hit.key as u32));
                 Ok(())
             })
