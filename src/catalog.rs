@@ -85,6 +85,8 @@ impl Record {
             ("metric", definition.metric.to_string(), config.metric.to_string()),
             ("element type", definition.element.to_string(), config.element.to_string()),
             ("m", definition.m.to_string(), config.m.to_string()),
+            ("ef_construction", definition.ef_construction.to_string(), config.ef_construction.to_string()),
+            ("seed", definition.seed.to_string(), config.seed.to_string()),
         ];
         compare(definition.name, compared)
     }

@@ -88,8 +88,8 @@ impl<'a, K: Key> Search<'a, K> {
         self
     }
 
-    /// Search effort: candidates that are kept while the graph is searched, at least `k`. 64 by default, or 2·k
-    /// where that is more. More raises recall and cost.
+    /// Search effort: candidates that are kept while the graph is searched, 1 to 2^20, and `k` where that is
+    /// more. 64 by default, or 2·k where that is more. More raises recall and cost.
     pub fn ef(mut self, ef: usize) -> Self {
         self.request.ef = Some(ef);
         self
@@ -124,8 +124,12 @@ impl<'a, K: Key> Search<'a, K> {
 impl<K: Key> Request<'_, K> {
     pub(crate) fn check(&self) -> Result<()> {
         check_k(self.k)?;
-        if self.ef == Some(0) {
-            return Err(Error::InvalidParameter { name: "ef", got: "0".into(), expected: "at least 1" });
+        if let Some(ef) = self.ef.filter(|ef| !(1..=MAX_K).contains(ef)) {
+            return Err(Error::InvalidParameter {
+                name: "ef",
+                got: ef.to_string(),
+                expected: "1 to 1048576",
+            });
         }
         if let Some(radius) = self.within
             && radius.is_nan()

@@ -39,24 +39,41 @@ pub(crate) struct Pair<'a> {
     pub(crate) value: &'a [u8],
 }
 
-/// Whether the file has table `name`; `None` where that cannot be told, as in a file that was not closed cleanly.
-pub(crate) fn peek_table(
+/// What a file that redb has not opened yet is seen to hold.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Peeked {
+    /// There is no such table.
+    NoTable,
+    /// The value of the key, if there is one.
+    Value(Option<Vec<u8>>),
+}
+
+/// The value of `key` in table `name`, whose keys are `&str` and whose values have no fixed width; `None` where that
+/// cannot be told, as in a file that was not closed cleanly.
+pub(crate) fn peek(
     header: &[u8],
     name: &str,
+    key: &str,
     fetch: &mut impl FnMut(PageRef) -> Option<Vec<u8>>,
-) -> Option<bool> {
+) -> Option<Peeked> {
     let geometry = Geometry::parse(header)?;
     let slot = current_slot(header)?;
     if header::closing(header) != Closing::Clean {
         return None;
     }
     if slot[1] == 0 {
-        return Some(false);
+        return Some(Peeked::NoTable);
     }
     let table_tree = geometry.page(u64_at(slot, 8)?)?;
     // A damaged page number must not ask for gigabytes.
     let mut small = |page: PageRef| (page.bytes <= 1 << 20).then(|| fetch(page)).flatten();
-    find_table(&geometry, table_tree, name, &mut small).map(|found| found.is_some())
+    let Some(definition) = find(&geometry, table_tree, name, &mut small)? else {
+        return Some(Peeked::NoTable);
+    };
+    match table_root(&geometry, &definition)? {
+        Some(root) => find(&geometry, root, key, &mut small).map(Peeked::Value),
+        None => Some(Peeked::Value(None)),
+    }
 }
 
 impl Tree {
@@ -70,7 +87,7 @@ impl Tree {
         }
         let table_tree = geometry.page(u64_at(slot, 8)?)?;
         let mut fetch = |page: PageRef| pages.page(page.offset, page.bytes);
-        let Some(definition) = find_table(&geometry, table_tree, name, &mut fetch)? else {
+        let Some(definition) = find(&geometry, table_tree, name, &mut fetch)? else {
             return Some(empty);
         };
         let Some(root) = table_root(&geometry, &definition)? else {
@@ -199,8 +216,8 @@ fn height(geometry: &Geometry, pages: &PinnedPages, mut page: PageRef) -> Option
     None
 }
 
-/// The definition of table `name` in the table tree (`&str` to definition, both of variable width).
-fn find_table<P: AsRef<[u8]>>(
+/// The value of `name` in a tree from `&str` to values of variable width, such as the one of the tables.
+fn find<P: AsRef<[u8]>>(
     geometry: &Geometry,
     mut page: PageRef,
     name: &str,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use redb::{Builder, StorageBackend};
 
-use crate::btree;
+use crate::btree::{self, Peeked};
 use crate::check;
 use crate::contain::{Contained, contain};
 use crate::core::{Core, Redb};
@@ -420,15 +420,19 @@ fn check_identity(disk: &dyn Disk, path: &Path) -> Result<()> {
     if !header::is_redb(&header) {
         return Err(not_ours("its first bytes are not those of a redb file"));
     }
-    let found = btree::peek_table(&header, redb::TableHandle::name(&META), &mut |page| {
+    let found = btree::peek(&header, redb::TableHandle::name(&META), META_FORMAT, &mut |page| {
         let mut bytes = vec![0u8; page.bytes];
         disk.read(page.offset, &mut bytes).ok()?;
         Some(bytes)
     });
     match found {
-        Some(false) => Err(not_ours("a redb database without redknot's tables")),
+        Some(Peeked::NoTable) => Err(not_ours("a redb database without redknot's tables")),
+        Some(Peeked::Value(record)) => match record.as_deref().and_then(parse_format) {
+            Some(found) if found > FORMAT_VERSION => Err(newer_format(found)),
+            _ => Ok(()),
+        },
         // Unknown: a file that needs repair. redb decides.
-        Some(true) | None => Ok(()),
+        None => Ok(()),
     }
 }
 
@@ -445,10 +449,14 @@ fn check_format(core: &Core) -> Result<()> {
     let record = meta.get(META_FORMAT)?;
     let found = record.as_ref().and_then(|record| parse_format(record.value()));
     match found {
-        Some(found) if found > FORMAT_VERSION => Err(Error::NewerFormat { found, supported: FORMAT_VERSION }),
+        Some(found) if found > FORMAT_VERSION => Err(newer_format(found)),
         Some(_) => Ok(()),
         None => Err(not_ours("its format record is not redknot's")),
     }
+}
+
+fn newer_format(found: u32) -> Error {
+    Error::NewerFormat { found, supported: FORMAT_VERSION }
 }
 
 fn not_found(path: &Path) -> impl FnOnce(io::Error) -> Error {
