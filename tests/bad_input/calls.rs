@@ -9,7 +9,7 @@ use crate::sample::{DIM, DOCS, ROWS, WORDS, content, sample, vector};
 
 /// The error of a call, whose message must have these parts.
 fn refused<T>(result: Result<T>, parts: &[&str]) -> Error {
-    let error = result.expect_err("it should be refused");
+    let error = result.err().expect("it should be refused");
     let message = error.to_string();
     for part in parts {
         assert!(message.contains(part), "{message:?} does not say {part:?}");
