@@ -44,7 +44,10 @@ fn build_slot<S: Shape>(db: &Database, slot: &Slot, reorder: bool) -> redknot::R
 fn step(bytes: &mut Bytes<'_>, db: &Database, world: &World, next: &mut World) -> redknot::Result<()> {
     if bytes.one_in(5) {
         let reorder = bytes.one_in(2);
-        return world.collections.keys().try_for_each(|at| with_shape!(SLOTS[*at], build_slot(db, &SLOTS[*at], reorder)));
+        return world
+            .collections
+            .keys()
+            .try_for_each(|at| with_shape!(SLOTS[*at], build_slot(db, &SLOTS[*at], reorder)));
     }
     let mut txn = db.begin_write()?;
     let mut content = world.clone();
