@@ -54,7 +54,7 @@ impl Shape for Gaps {
     type V = &'static [u8];
 
     fn key(number: u64) -> u64 {
-        number * 3 + (number % 2 << 60)
+        number * 3 + ((number % 2) << 60)
     }
 
     fn number(key: &u64) -> u64 {
