@@ -21,8 +21,8 @@ fn storage(error: Error) -> redknot_storage::Error {
 /// Opening for writing and for reading fails, with a message that has these parts, and leaves every byte alone.
 fn refused(path: &Path, parts: &[&str]) -> redknot_storage::Error {
     let before = std::fs::read(path).unwrap();
-    let readers = Database::open_read_only(path).err().expect("it should be refused");
-    let error = Database::open(path).err().expect("it should be refused");
+    let readers = Database::open_read_only(path).expect_err("it should be refused");
+    let error = Database::open(path).expect_err("it should be refused");
     for error in [&readers, &error] {
         let message = error.to_string();
         for part in parts {
@@ -119,7 +119,7 @@ fn a_second_writer() {
     let (_folder, path, db) = sample();
     let before = content(&db);
     for second in [Database::open(&path), Database::open_read_only(&path)] {
-        let error = storage(second.err().expect("it should be refused"));
+        let error = storage(second.expect_err("it should be refused"));
         assert!(matches!(error, redknot_storage::Error::AlreadyOpen), "{error:?}");
         assert!(error.to_string().contains("close the other handle first"), "{error}");
     }
@@ -171,7 +171,7 @@ fn a_read_only_file_opened_for_writing() {
     std::fs::set_permissions(&path, permissions).unwrap();
     // The superuser may write to it all the same.
     if std::fs::OpenOptions::new().write(true).open(&path).is_err() {
-        let error = Database::open(&path).err().expect("it should be refused");
+        let error = Database::open(&path).expect_err("it should be refused");
         assert!(matches!(storage(error), redknot_storage::Error::Io { .. }));
     }
     assert_eq!(Database::open_read_only(&path).unwrap().collections().unwrap().len(), 2);
@@ -186,7 +186,7 @@ fn a_file_that_was_not_closed_and_a_reader() {
     std::fs::copy(&path, &left).unwrap();
     drop(db);
     let bytes = std::fs::read(&left).unwrap();
-    let error = storage(Database::open_read_only(&left).err().expect("it should be refused"));
+    let error = storage(Database::open_read_only(&left).expect_err("it should be refused"));
     assert!(matches!(error, redknot_storage::Error::NeedsRepair), "{error:?}");
     assert!(error.to_string().contains("open it once for writing"), "{error}");
     assert_eq!(std::fs::read(&left).unwrap(), bytes);
@@ -219,7 +219,7 @@ fn options_out_of_range() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     for builder in [Database::builder().cache_bytes(0), Database::builder().reserve_bytes(u64::MAX)] {
-        let error = storage(builder.create(&path).err().expect("it should be refused"));
+        let error = storage(builder.create(&path).expect_err("it should be refused"));
         assert!(matches!(error, redknot_storage::Error::InvalidOption { .. }), "{error:?}");
         assert!(!path.exists());
     }

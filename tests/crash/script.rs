@@ -1,9 +1,10 @@
 //! What the suite writes: random transactions over collections and an ordinary table, with the content after each.
 
 use std::error::Error;
+use std::num::NonZero;
+use std::ops::ControlFlow;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use fastrand::Rng;
 use redknot::{Database, Element, Metric};
@@ -96,16 +97,25 @@ impl Script {
     }
 }
 
-/// Links what is not linked, with checkpoints in between.
+/// Links what is not linked. Half of the builds are cancelled first, which leaves a checkpoint to go on from.
 pub(crate) fn build(db: &Database, world: &World, rng: &mut Rng) -> redknot::Result<()> {
     for at in world.collections.keys() {
         let slot = world.slots[*at];
-        let reorder = rng.bool();
-        with_shape!(slot, build_slot(db, &slot, reorder))?;
+        with_shape!(slot, build_slot(db, &slot, rng))?;
     }
     Ok(())
 }
 
-fn build_slot<S: Shape>(db: &Database, slot: &Slot, reorder: bool) -> redknot::Result<()> {
-    db.build(slot.definition::<S>()).reorder(reorder).checkpoint_every(Some(Duration::ZERO)).run().map(drop)
+fn build_slot<S: Shape>(db: &Database, slot: &Slot, rng: &mut Rng) -> redknot::Result<()> {
+    let build = || db.build(slot.definition::<S>()).threads(NonZero::<usize>::MIN);
+    if rng.bool() {
+        match build().progress(|_| ControlFlow::Break(())).run() {
+            Ok(_) | Err(redknot::Error::Cancelled) => {}
+            Err(error) => return Err(error),
+        }
+        if rng.bool() {
+            return Ok(());
+        }
+    }
+    build().reorder(rng.bool()).run().map(drop)
 }
