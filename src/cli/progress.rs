@@ -1,8 +1,10 @@
 //! Progress of long work: a bar with rate and ETA on a terminal, a line now and then elsewhere.
 
+use std::fmt;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::output::{Output, count, duration, on_terminal, rate};
 
@@ -15,6 +17,8 @@ pub(crate) struct Progress {
     what: String,
     unit: &'static str,
     start: Instant,
+    /// What was done at the start: a build that goes on from a checkpoint did not do that work now.
+    base: Option<u64>,
     last_line: Instant,
 }
 
@@ -33,21 +37,26 @@ impl Progress {
             (false, true) => Shown::Nothing,
         };
         let now = Instant::now();
-        Self { shown, what: what.to_owned(), unit, start: now, last_line: now }
+        Self { shown, what: what.to_owned(), unit, start: now, base: None, last_line: now }
     }
 
-    /// `done` of `total` is done, where the total is known.
+    /// `done` of `total` is done, where the total is known. The first call of a phase says what was done before it.
     pub(crate) fn set(&mut self, done: u64, total: Option<u64>) {
+        let first = self.base.is_none();
+        let base = *self.base.get_or_insert(done);
         match &self.shown {
             Shown::Bar(bar) => {
                 if let Some(total) = total {
                     bar.set_length(total);
                 }
                 bar.set_position(done);
+                if first {
+                    bar.reset_eta();
+                }
             }
             Shown::Lines if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
-                eprintln!("{}", line(&self.what, self.unit, done, total, self.start.elapsed()));
+                eprintln!("{}", line(&self.what, self.unit, base..done, total, self.start.elapsed()));
             }
             Shown::Lines | Shown::Nothing => {}
         }
@@ -60,6 +69,7 @@ impl Progress {
         }
         self.what = what.to_owned();
         self.start = Instant::now();
+        self.base = None;
         if let Shown::Bar(bar) = &self.shown {
             bar.reset();
             bar.set_message(what.to_owned());
@@ -77,16 +87,22 @@ impl Drop for Progress {
 
 fn bar(what: &str, unit: &str) -> ProgressBar {
     let template =
-        format!("{{msg}} [{{bar:30}}] {{human_pos}} of {{human_len}} {unit}, {{per_sec}}, {{eta}} left");
+        format!("{{msg}} [{{bar:30}}] {{human_pos}} of {{human_len}} {unit}, {{rate}}/s, {{eta}} left");
     let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    // The one that indicatif knows has four decimals.
+    let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // A bar has no way to tell that it could not be drawn.
+        let _ = out.write_str(&rate(state.per_sec()));
+    });
     ProgressBar::no_length().with_style(style.progress_chars("=> ")).with_message(what.to_owned())
 }
 
-fn line(what: &str, unit: &str, done: u64, total: Option<u64>, elapsed: Duration) -> String {
-    let per_second = done as f64 / elapsed.as_secs_f64().max(1e-9);
-    let head = format!("{what}: {}", count(done));
+/// `done` begins with what was done before the time that `elapsed` measures.
+fn line(what: &str, unit: &str, done: Range<u64>, total: Option<u64>, elapsed: Duration) -> String {
+    let per_second = (done.end - done.start.min(done.end)) as f64 / elapsed.as_secs_f64().max(1e-9);
+    let (done, head) = (done.end, format!("{what}: {}", count(done.end)));
     match total {
-        Some(total) if done > 0 => {
+        Some(total) if per_second > 0.0 => {
             let left = Duration::from_secs_f64(total.saturating_sub(done) as f64 / per_second);
             format!("{head} of {} {unit}, {}/s, {} left", count(total), rate(per_second), duration(left))
         }
@@ -102,10 +118,15 @@ mod tests {
     fn lines_tell_rate_and_time_left() {
         let ten = Duration::from_secs(10);
         assert_eq!(
-            line("import", "rows", 1000, Some(3000), ten),
+            line("import", "rows", 0..1000, Some(3000), ten),
             "import: 1,000 of 3,000 rows, 100/s, 20.00 s left"
         );
-        assert_eq!(line("import", "rows", 1000, None, ten), "import: 1,000 rows, 100/s");
-        assert_eq!(line("import", "rows", 0, Some(5), ten), "import: 0 rows, 0/s");
+        assert_eq!(line("import", "rows", 0..1000, None, ten), "import: 1,000 rows, 100/s");
+        assert_eq!(line("import", "rows", 0..0, Some(5), ten), "import: 0 rows, 0/s");
+        // What an earlier build has done is not this one's speed.
+        assert_eq!(
+            line("linking", "rows", 500..1000, Some(1500), ten),
+            "linking: 1,000 of 1,500 rows, 50/s, 10.00 s left"
+        );
     }
 }

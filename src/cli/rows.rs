@@ -18,6 +18,16 @@ pub(crate) enum KeyType {
     Str,
 }
 
+impl KeyType {
+    /// The name that options and `info` use.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::U64 => "u64",
+            Self::Str => "str",
+        }
+    }
+}
+
 /// Payload types, as options spell them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum PayloadType {

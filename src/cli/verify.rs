@@ -44,7 +44,8 @@ impl Report for Verified {
             writeln!(out, "pages of the file failed their checksums")?;
         }
         let verdict = if self.clean { "clean" } else { "damaged: restore a backup, or copy what is sound" };
-        let (collections, rows, links) = (self.collections, output::count(self.rows), output::count(self.links));
+        let (collections, rows, links) =
+            (self.collections, output::count(self.rows), output::count(self.links));
         writeln!(out, "{}: {collections} collection(s), {rows} rows, {links} links, {verdict}", self.file)
     }
 }

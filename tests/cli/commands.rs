@@ -48,7 +48,7 @@ fn people_get_text() {
         ("search db --like 3 -k 5", "5 rows, exact, 99 distances"),
         ("get db 3 --vector", "(no payload)"),
         ("delete db 3", "deleted 1 rows of points"),
-        ("verify db", "99 rows, clean"),
+        ("verify db", "links, clean"),
         ("compact db", "before"),
         ("build db", "all rows are linked already"),
         ("--help", "Exit codes:"),

@@ -97,6 +97,8 @@ fn commands_that_make_no_sense_are_refused() {
             ("import db more.npy -c new --metric euclid", 2, &["l2, cosine, ip, l1, hamming"]),
             ("import db more.npy -c points --metric cosine", 2, &["metric l2", "says cosine"]),
             ("import db more.npy -c points --element f16", 2, &["element type f32", "says f16"]),
+            ("import db more.npy -c points --ef-construction 50", 2, &["ef_construction 200", "says 50"]),
+            ("import db more.npy -c points --key-type str", 2, &["key type u64", "says str"]),
             ("import db more.npy -c points --keys keys.txt", 2, &["\"key\"", "whole numbers"]),
             ("import db more.npy -c redknot.own --metric l2", 2, &["redknot.own", "choose another"]),
             ("import db more.npy -c new --metric l2 --keys empty.txt", 2, &["key is empty"]),

@@ -1,4 +1,6 @@
 //! Rows in memory, and slow, obvious checks of a graph.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 mod rows;
 

@@ -75,6 +75,7 @@ impl<K: RowKey, P: RowPayload> Sweep<'_, K, P> {
     ) -> Result<Measured, CliError> {
         let mut memory = PeakMemory(None);
         progress.phase("finding efforts");
+        progress.set(0, None);
         let mut rungs: Vec<Rung> = Vec::new();
         let ladder = Ladder::new(efforts, self.k, self.collection.len());
         while let Some(effort) = ladder.next(rungs.len(), rungs.last().map(|rung| rung.recall), highest) {
@@ -85,6 +86,7 @@ impl<K: RowKey, P: RowPayload> Sweep<'_, K, P> {
         progress.phase("measuring");
         let passes = (rounds.get() * rungs.len()) as u64;
         let mut done = 0;
+        progress.set(done, Some(passes));
         for _ in 0..rounds.get() {
             for rung in &mut rungs {
                 let pass = self.pass(rung.effort)?;

@@ -72,6 +72,7 @@ impl Data {
             path: &path,
             file,
             batch,
+            check: None,
             first_key: 0,
             progress: Progress::new(output, "import", "rows"),
             interrupt: &Interrupt::never(),

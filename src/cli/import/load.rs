@@ -1,4 +1,4 @@
-//! Batches of a file, each committed for itself: what was committed stays, whatever happens to the rest.
+//! A file into a collection: checked to its end first, then committed batch by batch.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,11 +13,14 @@ use crate::cli::interrupt::Interrupt;
 use crate::cli::output;
 use crate::cli::progress::Progress;
 use crate::cli::rows::{OnRows, RowKey, RowPayload};
-use crate::cli::vectors::{Batch, VectorFile};
+use crate::cli::vectors::{self, Batch, VectorFile};
 
 /// Vectors of one transaction, at most: bounds what an import holds in memory, and what is lost when it is stopped.
 /// From 32 MiB on, glibc's malloc would give the memory of each batch back to the system, which then clears it anew.
 const BATCH_BYTES: usize = 16 << 20;
+
+/// Rows that are read at a time while a file is checked: few enough to stay in the processor's cache.
+const CHECKED_ROWS: usize = 256;
 
 /// A file on its way into a collection, its first batch read.
 pub(in crate::cli) struct Load<'a> {
@@ -27,6 +30,9 @@ pub(in crate::cli) struct Load<'a> {
     pub(in crate::cli) path: &'a Path,
     pub(in crate::cli) file: VectorFile,
     pub(in crate::cli) batch: Batch,
+    /// The same file, to be read to its end and checked before anything of it is committed; `None` where that
+    /// cannot be, as with a pipe, or need not be.
+    pub(in crate::cli) check: Option<VectorFile>,
     pub(in crate::cli) first_key: u64,
     pub(in crate::cli) progress: Progress,
     pub(in crate::cli) interrupt: &'a Interrupt,
@@ -63,6 +69,10 @@ impl OnRows for Load<'_> {
 
     fn run<K: RowKey, P: RowPayload>(mut self) -> Result<Loaded, CliError> {
         let start = Instant::now();
+        if let Some(file) = self.check.take() {
+            self.check_file::<K, P>(file)?;
+        }
+        self.progress.set(0, self.file.rows());
         let (mut rows, mut replaced) = (0, 0);
         let stopped = loop {
             let in_batch = self.batch.values.len() / self.file.dim();
@@ -112,7 +122,8 @@ impl Load<'_> {
     /// Commits the batch, whose first row is row `first_row` of the file; how many of its keys were there before.
     fn commit<K: RowKey, P: RowPayload>(&mut self, first_row: u64) -> Result<u64, CliError> {
         let rows = self.batch.values.len() / self.file.dim();
-        let keys = self.keys::<K>(first_row, rows)?;
+        let in_file = std::mem::take(&mut self.batch.keys);
+        let keys = self.keys::<K>(in_file, first_row, rows)?;
         let refs: Vec<K::Ref<'_>> = keys.iter().map(|key| K::borrow(key)).collect();
         let payloads = P::column(&self.batch.payloads, rows)?;
         let mut transaction = self.database.begin_write()?;
@@ -126,9 +137,46 @@ impl Load<'_> {
         Ok((rows as u64).saturating_sub(new))
     }
 
-    fn keys<K: RowKey>(&mut self, first_row: u64, rows: usize) -> Result<Vec<K::Owned>, CliError> {
-        if !self.batch.keys.is_empty() {
-            return self.batch.keys.drain(..).map(K::from_file).collect();
+    /// Refuses the file if any of its rows, keys or payloads would be refused later.
+    fn check_file<K: RowKey, P: RowPayload>(&self, mut file: VectorFile) -> Result<(), CliError> {
+        let mut batch = Batch::default();
+        let mut first_row = 0;
+        while file.read(CHECKED_ROWS, &mut batch)? > 0 {
+            let rows = batch.values.len() / file.dim();
+            if self.interrupt.pressed() {
+                return Err(CliError::Interrupted { done: "nothing is committed".to_owned() });
+            }
+            P::column(&batch.payloads, rows)?;
+            self.check_rows(&batch, first_row)?;
+            self.keys::<K>(std::mem::take(&mut batch.keys), first_row, rows)?;
+            first_row += rows as u64;
+        }
+        Ok(())
+    }
+
+    /// The first row of a batch that the collection would refuse, as an error.
+    fn check_rows(&self, batch: &Batch, first_row: u64) -> Result<(), CliError> {
+        let (target, dim) = (&self.target, self.file.dim());
+        let row_bytes = row_bytes(target.dim, target.element);
+        let mut encoded = Vec::with_capacity(row_bytes);
+        for row in 0..batch.values.len() / dim {
+            encoded.clear();
+            let vector = batch.values.row(row, dim);
+            encode(vector, target.dim, target.element, target.metric, row_bytes, &mut encoded).map_err(
+                |source| CliError::Row { path: self.path.to_owned(), row: first_row + row as u64, source },
+            )?;
+        }
+        Ok(())
+    }
+
+    fn keys<K: RowKey>(
+        &self,
+        in_file: Vec<vectors::Key>,
+        first_row: u64,
+        rows: usize,
+    ) -> Result<Vec<K::Owned>, CliError> {
+        if !in_file.is_empty() {
+            return in_file.into_iter().map(K::from_file).collect();
         }
         let first = self.first_key.checked_add(first_row);
         let keys = first.and_then(|first| Some(first..first.checked_add(rows as u64)?));
@@ -139,20 +187,6 @@ impl Load<'_> {
     /// Says which row it is that the collection refused.
     fn name_row(&self, error: redknot::Error, first_row: u64) -> CliError {
         let redknot::Error::Vector(_) = error else { return error.into() };
-        let (target, dim) = (&self.target, self.file.dim());
-        let row_bytes = row_bytes(target.dim, target.element);
-        let mut encoded = Vec::with_capacity(row_bytes);
-        let rows = self.batch.values.len() / dim;
-        let refused = (0..rows).find_map(|row| {
-            encoded.clear();
-            let vector = self.batch.values.row(row, dim);
-            encode(vector, target.dim, target.element, target.metric, row_bytes, &mut encoded)
-                .err()
-                .map(|source| (first_row + row as u64, source))
-        });
-        match refused {
-            Some((row, source)) => CliError::Row { path: self.path.to_owned(), row, source },
-            None => error.into(),
-        }
+        self.check_rows(&self.batch, first_row).err().unwrap_or_else(|| error.into())
     }
 }

@@ -101,6 +101,16 @@ impl Report for Imported {
 
 /// Runs `redknot import`.
 pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
+    let file = open(args)?;
+    // A pipe can be read only once.
+    let check = if args.vectors.is_file() { Some(open(args)?) } else { None };
+    let database = args.database.open_to_write()?;
+    let imported = import(&database, args, file, check, &Interrupt::catch()?)?;
+    args.output.show(&imported)?;
+    Ok(Outcome::Done)
+}
+
+fn open(args: &Args) -> Result<VectorFile, CliError> {
     let mut file = VectorFile::open(&args.vectors)?;
     if let Some(keys) = &args.keys {
         file = file.with_keys(keys)?;
@@ -108,16 +118,14 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
     if let Some(payloads) = &args.payloads {
         file = file.with_payloads(payloads)?;
     }
-    let database = args.database.open_to_write()?;
-    let imported = import(&database, args, file, &Interrupt::catch()?)?;
-    args.output.show(&imported)?;
-    Ok(Outcome::Done)
+    Ok(file)
 }
 
 fn import(
     database: &Database,
     args: &Args,
     mut file: VectorFile,
+    check: Option<VectorFile>,
     interrupt: &Interrupt,
 ) -> Result<Imported, CliError> {
     let existing = database.collections()?.into_iter().find(|info| info.name == args.collection);
@@ -142,7 +150,8 @@ fn import(
         _ => 0,
     };
     let progress = Progress::new(args.output, "import", "rows");
-    let load = Load { database, target, path: &args.vectors, file, batch, first_key, progress, interrupt };
+    let load =
+        Load { database, target, path: &args.vectors, file, batch, check, first_key, progress, interrupt };
     let loaded = with_types(key_type, payload_type, load)?;
     Ok(loaded.report(&args.collection, existing.is_none()))
 }
@@ -155,7 +164,12 @@ fn existing_target<'a>(args: &'a Args, info: &CollectionInfo) -> Result<NewColle
         ("metric", config.metric.to_string(), args.metric.map(|metric| metric.to_string())),
         ("element type", config.element.to_string(), args.element.map(|element| element.to_string())),
         ("m", config.m.to_string(), args.graph.m.map(|m| m.to_string())),
-        ("key type", format!("{key_type:?}"), args.key_type.map(|asked| format!("{asked:?}"))),
+        (
+            "ef_construction",
+            config.ef_construction.to_string(),
+            args.graph.ef_construction.map(|candidates| candidates.to_string()),
+        ),
+        ("key type", key_type.name().to_owned(), args.key_type.map(|asked| asked.name().to_owned())),
     ];
     for (what, found, asked) in compared {
         if let Some(asked) = asked.filter(|asked| *asked != found) {
