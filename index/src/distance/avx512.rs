@@ -187,7 +187,7 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn prefetch(line: &[u8]) {
         // SAFETY: a prefetch reads nothing and faults on nothing; SSE is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) }
     }
 
     compiled_forms!("avx512f,avx512bw,avx512vl,avx512vnni,avx512vpopcntdq");

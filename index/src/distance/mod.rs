@@ -139,15 +139,14 @@ impl Kernel {
     }
 
     /// `out[i]` = the distance of `query`, whose [`Kernel::scale`] is `scale`, and `rows[i]`. Rows are brought into the
-    /// cache a few places ahead, so one call with all rows of a hop is much faster than one call a row. Rows beyond the
-    /// length of `out` are brought into the cache only: those that a next call will want.
+    /// cache a few places ahead, so one call with all rows of a hop is much faster than one call a row.
     ///
     /// # Panics
-    /// If there are fewer `rows` than `out`, or any row and `query` differ in length, or if they are longer than [`MAX_DIM`] coordinates.
+    /// If `rows` and `out` differ in length, or any row and `query` do, or if they are longer than [`MAX_DIM`] coordinates.
     #[inline]
     pub fn distances(&self, query: &[u8], scale: f32, rows: &[&[u8]], out: &mut [f32]) {
         self.check_length(query);
-        assert!(rows.len() >= out.len(), "one row for each distance");
+        assert_eq!(rows.len(), out.len(), "one distance for each row");
         assert!(rows.iter().all(|row| row.len() == query.len()), "query and rows differ in length");
         // SAFETY: `functions` returned this function after it found the instruction set on this machine.
         #[expect(unsafe_code, reason = "the function needs an instruction set, which has been checked")]

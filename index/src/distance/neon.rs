@@ -149,7 +149,7 @@ impl Simd for Neon {
         // SAFETY: a prefetch reads nothing, faults on nothing and changes no register.
         unsafe {
             std::arch::asm!(
-                "prfm pldl1keep, [{line}]",
+                "prfm pldl2keep, [{line}]",
                 line = in(reg) line.as_ptr(),
                 options(nostack, preserves_flags, readonly)
             );

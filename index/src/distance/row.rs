@@ -81,14 +81,15 @@ pub(super) unsafe fn distances<S: Simd, K: RowKernel<S>>(
 
 /// How many rows are fetched before they are needed: enough bytes to keep the memory busy, and two rows at least.
 fn rows_ahead(row_bytes: usize) -> usize {
-    (FETCHED_AHEAD / row_bytes.max(1)).clamp(2, 16)
+    (FETCHED_AHEAD / row_bytes.max(1)).clamp(2, 32)
 }
 
-/// Bytes on their way while a distance is computed.
-const FETCHED_AHEAD: usize = 2048;
+/// Bytes on their way while a distance is computed: all rows of a hop, unless they are long. They are fetched into the
+/// second-level cache, which has room for them and keeps more lines under way than the first.
+const FETCHED_AHEAD: usize = 16 << 10;
 
-/// The hardware follows a long row by itself; it must be shown the beginning.
-const FETCHED_PER_ROW: usize = 1024;
+/// The hardware follows a longer row by itself.
+const FETCHED_PER_ROW: usize = 4 << 10;
 
 #[inline(always)]
 fn prefetch_row<S: Simd>(row: &[u8]) {

@@ -1,12 +1,10 @@
 //! The two loops of HNSW search (Malkov & Yashunin 2016, algorithm 2): greedy descent and best-first search.
 
-use super::{Candidates, Neighbor, Scratch, visited::Visited};
+use super::{Neighbor, Scratch};
 use crate::{Error, VectorRows, distance::Kernel};
 
 /// Rows whose distances are computed in one call of the kernel.
 const BATCH: usize = 32;
-/// Rows that are fetched while the distances of a batch are computed: as many as the kernel fetches ahead for short rows.
-const AHEAD: usize = 4;
 /// The links of a row that is so near to being expanded are about to be read.
 const SOON: usize = 4;
 /// The same as [`BATCH`] where the first rows are likely to decide.
@@ -153,7 +151,7 @@ impl<'a, G: Adjacency, R: VectorRows + ?Sized> Searcher<'a, G, R> {
         visited.insert(from.id);
         candidates.reset(ef);
         candidates.insert(from);
-        let mut rows: [&[u8]; BATCH + AHEAD] = [&[]; BATCH + AHEAD];
+        let mut rows: [&[u8]; BATCH] = [&[]; BATCH];
         let mut computed = [0.0; BATCH];
         while let Some(id) = candidates.expand_next() {
             let mut count = 0;
@@ -163,7 +161,10 @@ impl<'a, G: Adjacency, R: VectorRows + ?Sized> Searcher<'a, G, R> {
                 }
                 // Kept if the next one does not overwrite it: whether a row is new cannot be foreseen, so no branch on it.
                 fresh[count] = id;
-                count += usize::from(visited.insert(id).ok_or(Error::RowOutOfRange { id, len })?);
+                count += usize::from(visited.insert(id).ok_or_else(|| Error::RowOutOfRange { id, len })?);
+            }
+            for next in candidates.unexpanded().take(2) {
+                self.graph.prefetch(next, layer);
             }
             *hops += 1;
             *distances += count as u64;
@@ -171,9 +172,8 @@ impl<'a, G: Adjacency, R: VectorRows + ?Sized> Searcher<'a, G, R> {
                 for (row, &id) in rows.iter_mut().zip(ids) {
                     *row = self.rows.row(id)?;
                 }
-                let ahead = self.look_ahead(layer, candidates, visited, &mut rows[ids.len()..])?;
-                let computed = &mut computed[..ids.len()];
-                self.kernel.distances(query.bytes, query.scale, &rows[..ids.len() + ahead], computed);
+                let (rows, computed) = (&rows[..ids.len()], &mut computed[..ids.len()]);
+                self.kernel.distances(query.bytes, query.scale, rows, computed);
                 for (&id, &mut distance) in ids.iter().zip(computed) {
                     if candidates.insert(Neighbor { id, distance }).is_some_and(|place| place < SOON) {
                         self.graph.prefetch_place(id, layer);
@@ -182,30 +182,5 @@ impl<'a, G: Adjacency, R: VectorRows + ?Sized> Searcher<'a, G, R> {
             }
         }
         Ok(())
-    }
-
-    /// Prepares for the rows that will be expanded next, unless nearer ones turn up: puts new neighbours of the next one
-    /// into `rows`, for the kernel to fetch after those at hand, and fetches the links of the one after it.
-    #[inline]
-    fn look_ahead(
-        &self,
-        layer: u8,
-        candidates: &Candidates,
-        visited: &Visited,
-        rows: &mut [&'a [u8]],
-    ) -> Result<usize, Error> {
-        let mut count = 0;
-        let mut coming = candidates.unexpanded();
-        if let Some(next) = coming.next() {
-            let links = self.graph.links(next, layer)?.filter(|&id| !visited.contains(id));
-            for (row, id) in rows.iter_mut().zip(links.take(AHEAD)) {
-                *row = self.rows.row(id)?;
-                count += 1;
-            }
-        }
-        if let Some(after) = coming.next() {
-            self.graph.prefetch(after, layer);
-        }
-        Ok(count)
     }
 }

@@ -31,12 +31,6 @@ impl Visited {
         *tag = self.epoch;
         Some(fresh)
     }
-
-    /// Whether a row is in the set.
-    #[inline]
-    pub(crate) fn contains(&self, id: u32) -> bool {
-        self.tags.get(id as usize).is_some_and(|&tag| tag == self.epoch)
-    }
 }
 
 #[cfg(test)]

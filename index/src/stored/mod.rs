@@ -54,7 +54,7 @@ pub(crate) struct StoredLinks<'v> {
 
 impl<'v> StoredLinks<'v> {
     /// The links of `id` in `layer`, and those to it, as little-endian u32s.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn bytes(&self, id: u32, layer: u8) -> Result<&'v [u8], Error> {
         if layer == 0 { Ok(self.base.get(id)?) } else { layer_of(id, self.upper.get(id)?, layer) }
     }
