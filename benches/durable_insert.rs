@@ -4,6 +4,8 @@
 //! beside itself, inserts rows of VECTORS.npy (f4 or u1) under new keys, one a transaction and then 1,000 a
 //! transaction, checks that each is found, and prints medians.
 
+mod npy;
+
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use redknot::{Database, Disk, VectorRef};
+use npy::Rows;
+use redknot::{Database, Disk};
 use redknot_storage::FileDisk;
 
 const SINGLE: usize = 300;
@@ -56,7 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("usage: cargo bench --bench durable_insert -- FILE COLLECTION VECTORS.npy");
         return Ok(());
     };
-    let (dim, rows) = read_npy(Path::new(vectors))?;
+    let rows = Rows::read(Path::new(vectors))?;
     let copy = PathBuf::from(format!("{file}.copy"));
     std::fs::copy(file, &copy)?;
     let sync_ns = Arc::new(AtomicU64::new(0));
@@ -68,7 +71,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for i in 0..SINGLE {
         let (before, start) = (sync_ns.load(Relaxed), Instant::now());
         let mut txn = db.begin_write()?;
-        txn.open_collection_named::<u64, ()>(name)?.insert(first + i as u64, row(&rows, dim, i), ())?;
+        txn.open_collection_named::<u64, ()>(name)?.insert(first + i as u64, rows.row(i % rows.len()), ())?;
         txn.commit()?;
         let sync = (sync_ns.load(Relaxed) - before) as f64 / 1e6;
         syncs.push(sync);
@@ -81,13 +84,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut collection = txn.open_collection_named::<u64, ()>(name)?;
         for i in 0..BATCH {
             let at = SINGLE + batch * BATCH + i;
-            collection.insert(first + at as u64, row(&rows, dim, at), ())?;
+            collection.insert(first + at as u64, rows.row(at % rows.len()), ())?;
         }
         txn.commit()?;
         rates.push(BATCH as f64 / start.elapsed().as_secs_f64());
     }
     let inserted = SINGLE + BATCHES * BATCH;
-    let found = check(&db, name, &rows, dim, first, inserted)?;
+    let found = check(&db, name, &rows, first, inserted)?;
     println!(
         "{{\"single_software_ms\": {:.3}, \"single_sync_ms\": {:.3}, \"batch_rows_per_second\": {:.0}, \"inserted\": {inserted}, \"found\": {found}}}",
         median(&mut single),
@@ -103,36 +106,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn check(
     db: &Database,
     name: &str,
-    rows: &[f32],
-    dim: usize,
+    rows: &Rows,
     first: u64,
     inserted: usize,
 ) -> Result<usize, redknot::Error> {
     let collection = db.begin_read()?.open_collection_named::<u64, ()>(name)?;
     let mut found = 0;
     for i in 0..inserted {
-        let result = collection.search(row(rows, dim, i)).k(10).ef(200).run()?;
+        let result = collection.search(rows.row(i % rows.len())).k(10).ef(200).run()?;
         let key = first + i as u64;
         found += usize::from(result.hits.iter().any(|hit| hit.key == key || hit.distance == 0.0));
     }
     Ok(found)
-}
-
-fn row(rows: &[f32], dim: usize, i: usize) -> VectorRef<'_> {
-    let count = rows.len() / dim;
-    VectorRef::F32(&rows[i % count * dim..][..dim])
-}
-
-fn read_npy(path: &Path) -> Result<(usize, Vec<f32>), Box<dyn std::error::Error>> {
-    let bytes = std::fs::read(path)?;
-    let npy = npyz::NpyFile::new(&bytes[..])?;
-    let dim = *npy.shape().last().ok_or("a file without rows")? as usize;
-    let values = match npy.dtype().descr().as_str() {
-        "'<f4'" => npy.into_vec::<f32>()?,
-        "'|u1'" => npy.into_vec::<u8>()?.into_iter().map(f32::from).collect(),
-        other => return Err(format!("{other} is neither f4 nor u1").into()),
-    };
-    Ok((dim, values))
 }
 
 fn median(values: &mut [f64]) -> f64 {
