@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use redknot_storage::prefetch;
+
 use crate::{
     Error, Kernel, Neighbor, Permutation, Scratch, VectorRows, reorder,
     search::{Adjacency, MAX_ROWS, Query, Searcher},
@@ -253,9 +255,6 @@ impl Adjacency for MemGraph {
 
     #[inline]
     fn prefetch(&self, id: u32, layer: u8) {
-        // An ordinary load whose value nobody waits for: the processor runs ahead of it.
-        if let Some(slot) = self.slots(id, layer).first() {
-            std::hint::black_box(slot.load(Relaxed));
-        }
+        prefetch(self.slots(id, layer));
     }
 }

@@ -154,20 +154,20 @@ impl Clone for BlockTable {
     }
 }
 
-/// Asks the processor to fetch the cache lines of `bytes`. Never faults and never changes a result.
+/// Asks the processor to fetch the cache lines of `value`. Never faults and never changes a result.
 #[inline(always)]
-pub fn prefetch(bytes: &[u8]) {
+pub fn prefetch<T: ?Sized>(value: &T) {
     #[cfg(target_arch = "x86_64")]
-    for line in bytes.chunks(ALIGN) {
+    for offset in (0..size_of_val(value)).step_by(ALIGN) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch is a hint; it reads no memory that the program could observe.
+        // SAFETY: a prefetch is a hint; it reads no memory that the program could observe. The offset lies in the value.
         #[expect(unsafe_code, reason = "prefetching is an intrinsic")]
         unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast::<i8>());
+            _mm_prefetch::<_MM_HINT_T0>(ptr::from_ref(value).cast::<i8>().add(offset));
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = bytes;
+    let _ = value;
 }
 
 #[cfg(test)]

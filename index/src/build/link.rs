@@ -52,7 +52,8 @@ impl<R: VectorRows + ?Sized> Linker<'_, R> {
             candidates.clear();
             candidates.extend(search.candidates.iter());
             self.look_past_copies(id, layer, search, candidates)?;
-            select::diverse(&searcher, id, candidates, self.graph.m(), chosen, shadowing)?;
+            let limit = select::new_links(self.graph.m(), layer);
+            select::diverse(&searcher, id, candidates, limit, chosen, shadowing)?;
             planned.extend(chosen.iter().map(|&neighbor| (layer, neighbor)));
         }
         self.publish(id, scratch)

@@ -18,7 +18,7 @@ use crate::{Error, Kernel, MemGraph, VectorRows, search::ScratchPool};
 pub(crate) use level::of_row as level_of_row;
 use link::{LinkScratch, Linker};
 pub use params::BuildParams;
-pub(crate) use select::diverse;
+pub(crate) use select::{diverse, new_links};
 
 /// Rows that a thread takes at a time.
 const BATCH_ROWS: usize = 32;

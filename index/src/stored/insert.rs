@@ -5,7 +5,7 @@ use redknot_storage::View;
 use super::links::{NodeLinks, encode_upper};
 use super::writer::Writer;
 use super::{StoredLinks, StoredRows, UNLINKED};
-use crate::build::{diverse, level_of_row};
+use crate::build::{diverse, level_of_row, new_links};
 use crate::search::{Query, SCRATCHES, Searcher};
 use crate::{Error, Neighbor};
 
@@ -96,7 +96,8 @@ impl Writer<'_> {
                 nearest = scratch.candidates.nearest().unwrap_or(nearest);
                 let candidates: Vec<Neighbor> =
                     scratch.candidates.iter().filter(|candidate| candidate.id != node).collect();
-                diverse(&searcher, node, &candidates, self.record.config.m, &mut chosen, &mut chosen_ids)?;
+                let limit = new_links(self.record.config.m, layer);
+                diverse(&searcher, node, &candidates, limit, &mut chosen, &mut chosen_ids)?;
                 planned.push((layer, chosen.clone()));
             }
             Ok(planned)
