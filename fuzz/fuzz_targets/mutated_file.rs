@@ -7,7 +7,8 @@
 #[allow(dead_code, reason = "this target uses its part")]
 mod sample;
 
-use std::sync::{Arc, LazyLock};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use libfuzzer_sys::fuzz_target;
 use redknot::{Database, Result};
@@ -15,7 +16,12 @@ use redknot_storage::test_disk::TestDisk;
 use sample::{DOCS, ROWS, TABLE, WORDS, fill, vector, word};
 
 fn open(disk: &TestDisk) -> Result<Database> {
-    Database::builder().cache_bytes(1 << 20).idle_commit(None).on_disk(Arc::new(disk.clone()))
+    // A small map: the sanitiser keeps account of every address that is reserved.
+    Database::builder()
+        .cache_bytes(1 << 20)
+        .reserve_bytes(64 << 20)
+        .idle_commit(None)
+        .on_disk(Arc::new(disk.clone()))
 }
 
 /// A file that was closed, and one that was not.
@@ -79,7 +85,7 @@ fn read(db: &Database) -> Result<()> {
     Ok(())
 }
 
-fuzz_target!(|data: &[u8]| {
+fn run(data: &[u8]) {
     let disk = TestDisk::from_image(mutate(data)).unwrap();
     let Ok(db) = open(&disk) else { return };
     // Errors are welcome: the file is damaged.
@@ -93,4 +99,20 @@ fuzz_target!(|data: &[u8]| {
         txn.commit()
     };
     drop(write());
-});
+}
+
+/// What the last panic said.
+static LAST_PANIC: Mutex<String> = Mutex::new(String::new());
+
+fuzz_target!(
+    init: {
+        // The fuzzer's own hook aborts at any panic, also at one inside redb that storage makes an error of.
+        std::panic::set_hook(Box::new(|panic| *LAST_PANIC.lock().unwrap() = panic.to_string()));
+    },
+    |data: &[u8]| {
+        if catch_unwind(AssertUnwindSafe(|| run(data))).is_err() {
+            eprintln!("{}", LAST_PANIC.lock().unwrap());
+            std::process::abort();
+        }
+    }
+);
