@@ -523,10 +523,10 @@ fn write_levels(
     Ok(())
 }
 
-/// The most rows to a block of links that leave a twentieth of nearly every block free.
+/// The most rows to a block of links that leave a thirty-second of nearly every block free.
 fn rows_per_block(graph: &BothWays<'_>, order: &Order<'_>) -> u32 {
     const RANGE: std::ops::RangeInclusive<u32> = 8..=128;
-    let room = PageSize::KIB_4.payload_bytes() * 19 / 20;
+    let room = PageSize::KIB_4.payload_bytes() * 31 / 32;
     let ends: Vec<usize> = (0..order.nodes)
         .scan(0, |sum, node| {
             *sum += graph.base_words(order.old_id(node));
