@@ -14,9 +14,9 @@ const UPPER_ROWS_PER_BLOCK: u32 = 512;
 const LINK_ROWS_PER_BLOCK: u32 = 32;
 /// Levels are bytes, packed into rows of this many.
 pub(crate) const LEVELS_PER_ROW: u32 = 64;
-/// No node: an entry point, or the end of the list of free nodes.
+/// No node, where an entry point is named.
 pub(crate) const NO_NODE: u32 = u32::MAX;
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
 
 /// What an index is, fixed when it is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,18 +92,31 @@ pub struct IndexRecord {
     pub(crate) nodes: u32,
     /// Nodes in use.
     pub(crate) live: u32,
-    /// First node of the list of free ones.
-    pub(crate) free: Option<u32>,
+    /// No node below this one is free.
+    pub(crate) free_from: u32,
     /// Nodes that are in use and not in the graph.
     pub(crate) unlinked: RoaringBitmap,
     /// Rises with every change of the graph.
     pub(crate) epoch: u64,
     /// Changes since it was last proved that every linked node can be reached; see `stored::connect`.
     pub(crate) unchecked: u32,
+    /// The node that is searched for next; see `stored::findable`.
+    pub(crate) patrol: u32,
+    /// What the open transaction changed. Not stored.
+    pub(crate) changes: Changes,
     /// Where a build that was interrupted left its links.
     pub(crate) checkpoint: Option<Checkpoint>,
     /// Arrays that a build is writing, or was when it was interrupted.
     pub(crate) staging: Vec<ArrayId>,
+}
+
+/// What an open transaction changed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Changes {
+    /// Nodes in use that were added, or lost a link to them, in the base layer: searches may no longer find them.
+    pub(crate) suspects: RoaringBitmap,
+    /// Rows that were added or removed.
+    pub(crate) rows: u32,
 }
 
 /// A build under way, as it was last saved.
@@ -136,10 +149,10 @@ struct Head {
     top_level: U32,
     nodes: U32,
     live: U32,
-    free: U32,
+    free_from: U32,
     has_checkpoint: U32,
     unchecked: U32,
-    reserved: U32,
+    patrol: U32,
     epoch: U64,
     checkpoint_links: U64,
     checkpoint_upper: U64,
@@ -162,10 +175,12 @@ impl IndexRecord {
             top_level: 0,
             nodes: 0,
             live: 0,
-            free: None,
+            free_from: 0,
             unlinked: RoaringBitmap::new(),
             epoch: 0,
             unchecked: 0,
+            patrol: 0,
+            changes: Changes::default(),
             checkpoint: None,
             staging: Vec::new(),
         })
@@ -249,10 +264,10 @@ impl IndexRecord {
             top_level: u32::from(self.top_level).into(),
             nodes: self.nodes.into(),
             live: self.live.into(),
-            free: self.free.unwrap_or(NO_NODE).into(),
+            free_from: self.free_from.into(),
             has_checkpoint: u32::from(checkpoint.is_some()).into(),
             unchecked: self.unchecked.into(),
-            reserved: 0.into(),
+            patrol: self.patrol.into(),
             epoch: self.epoch.into(),
             checkpoint_links: array(|point| point.links),
             checkpoint_upper: array(|point| point.upper),
@@ -274,7 +289,7 @@ impl IndexRecord {
     /// The record of these bytes; an error where they are no record.
     pub fn from_bytes(bytes: &[u8]) -> Result<IndexRecord, Error> {
         let (head, rest) = Head::read_from_prefix(bytes).map_err(|_| damaged("it is too short"))?;
-        if head.format.get() != FORMAT {
+        if !(1..=FORMAT).contains(&head.format.get()) {
             return Err(damaged("its format is unknown"));
         }
         let config = IndexConfig {
@@ -306,10 +321,13 @@ impl IndexRecord {
                 .map_err(|_| damaged("its top level is too high"))?,
             nodes: head.nodes.get(),
             live: head.live.get(),
-            free: node(head.free),
+            // Format 1 names the first of a list here: any free node.
+            free_from: if head.format.get() == FORMAT { head.free_from.get() } else { 0 },
             unlinked,
             epoch: head.epoch.get(),
             unchecked: head.unchecked.get(),
+            patrol: head.patrol.get(),
+            changes: Changes::default(),
             checkpoint: (head.has_checkpoint.get() != 0).then_some(Checkpoint {
                 links: ArrayId(head.checkpoint_links.get()),
                 upper: ArrayId(head.checkpoint_upper.get()),
@@ -325,7 +343,7 @@ impl IndexRecord {
 
     fn check_numbers(&self) -> Result<(), Error> {
         let beyond = |node: Option<u32>| node.is_some_and(|node| node >= self.nodes);
-        if beyond(self.entry) || beyond(self.free) || beyond(self.unlinked.max()) {
+        if beyond(self.entry) || self.free_from > self.nodes || beyond(self.unlinked.max()) {
             return Err(damaged("it names a node beyond the last"));
         }
         if self.live > self.nodes || self.unlinked.len() > u64::from(self.live) {
@@ -361,10 +379,12 @@ mod tests {
             top_level: 2,
             nodes: 100,
             live: 90,
-            free: None,
+            free_from: 0,
             unlinked: (40..60).collect(),
             epoch: 12,
             unchecked: 3,
+            patrol: 5,
+            changes: Changes::default(),
             checkpoint: Some(Checkpoint {
                 links: ArrayId(5),
                 upper: ArrayId(6),

@@ -91,7 +91,8 @@ proptest! {
         prop_assert_eq!(tail.len(), left);
         let mut second = Builder::new(kernel, params, graph, tail)?;
         prop_assert_eq!(second.link(&matrix, usize::MAX, &go_on)?, 0);
-        let graph = second.finish(&matrix)?;
+        second.finish(&matrix, &go_on)?;
+        let graph = second.into_graph();
         assert_valid(&graph);
         prop_assert_eq!(reachable(&graph, 0), rows.len());
     }
@@ -103,7 +104,8 @@ proptest! {
         let linked = matrix.len().saturating_sub(tail as u32);
         let mut builder = Builder::new(kernel, BuildParams::default(), MemGraph::new(m, matrix.len())?, 0..linked)?;
         builder.link(&matrix, usize::MAX, &go_on)?;
-        let graph = builder.finish(&matrix)?;
+        builder.finish(&matrix, &go_on)?;
+        let graph = builder.into_graph();
         let permutation = graph.page_order(page_rows);
         let permuted = graph.permute(&permutation)?;
         assert_valid(&permuted);
@@ -191,7 +193,8 @@ fn cancelling_leaves_a_prefix_that_can_go_on() {
     assert_eq!(seen.into_inner(), linked, "the last report counts every linked row");
     assert_valid(builder.graph());
     assert_eq!(in_pool(2, || builder.link(&matrix, usize::MAX, &go_on)).unwrap(), 0);
-    assert_eq!(reachable(&builder.finish(&matrix).unwrap(), 0), 2000);
+    builder.finish(&matrix, &go_on).unwrap();
+    assert_eq!(reachable(builder.graph(), 0), 2000);
 }
 
 #[test]

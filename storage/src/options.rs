@@ -25,6 +25,10 @@ pub struct Options {
     /// After this long without a commit, one commit is made that lets the file be reopened after a crash
     /// without scanning it (redb's quick repair). `None` never makes one. One second by default.
     pub idle_commit: Option<Duration>,
+    /// Before the file is closed, and if a quarter of it was rewritten since it was opened or last compacted, move
+    /// what is used to its front and give the rest back, as [`crate::Storage::compact`] does. Closing then takes as
+    /// long as writing what has to move. Files below 16 MiB are left as they are. True by default.
+    pub compact_on_close: bool,
     /// A snapshot that is held longer than this is reported by a warning at the next commit, because every page
     /// freed since it was taken stays in the file. One minute by default.
     pub snapshot_age_warning: Duration,
@@ -38,6 +42,7 @@ impl Default for Options {
             owned_blocks: false,
             check_on_open: true,
             idle_commit: Some(Duration::from_secs(1)),
+            compact_on_close: true,
             snapshot_age_warning: Duration::from_secs(60),
         }
     }

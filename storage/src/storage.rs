@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use redb::{Builder, StorageBackend};
 
 use crate::btree::{self, Peeked};
@@ -28,13 +28,15 @@ use crate::tables::{
 use crate::write::WriteTxn;
 use crate::{ArrayId, verify};
 
+/// A smaller file is not compacted before it is closed.
+const WORTH_COMPACTING: u64 = 16 << 20;
+
 /// One open database file.
 ///
 /// Any number of threads may read through snapshots while one writes. The file stays open, and locked, until
 /// the handle, every snapshot and every transaction are dropped.
 pub struct Storage {
-    /// Only dropped, and first: its thread may be about to commit.
-    _idle: Option<Idle>,
+    idle: Option<Idle>,
     engine: Arc<Engine>,
 }
 
@@ -46,6 +48,8 @@ pub(crate) struct Engine {
     commits: AtomicU64,
     /// Value of `commits` when redb's allocator state was last saved.
     saved: AtomicU64,
+    /// Bytes that had been written when the file was last compact, as far as is known.
+    compacted: AtomicU64,
     core: Arc<Core>,
 }
 
@@ -150,10 +154,11 @@ impl Storage {
             writer: Arc::new(Mutex::new(())),
             commits: AtomicU64::new(0),
             saved: AtomicU64::new(0),
+            compacted: AtomicU64::new(0),
             core,
         });
         let idle = idle_commit.map(|after| Idle::start(&engine, after)).transpose()?;
-        Ok(Storage { _idle: idle, engine })
+        Ok(Storage { idle, engine })
     }
 
     /// The last commit.
@@ -169,12 +174,7 @@ impl Storage {
     /// Moves what is used to the front of the file and cuts the rest off; `true` if it got shorter. Waits for
     /// the write transaction to end; fails where a snapshot is alive.
     pub fn compact(&self) -> Result<bool> {
-        self.engine.with_redb_alone(|db| {
-            db.compact().map_err(|error| match error {
-                redb::CompactionError::TransactionInProgress => self.engine.snapshots_live(),
-                other => Error::from_redb(other),
-            })
-        })
+        self.engine.compact(self.engine.writer.lock())
     }
 
     /// Checks every block of every array, and what redb reads against what is read in place.
@@ -186,7 +186,7 @@ impl Storage {
     /// well. Waits for the write transaction to end; fails where a snapshot is alive, on a read-only handle,
     /// and where a damaged page cannot be done without.
     pub fn check_integrity(&self) -> Result<bool> {
-        self.engine.with_redb_alone(|db| {
+        self.engine.with_redb_alone(self.engine.writer.lock(), |db| {
             db.check_integrity().map_err(|error| match error {
                 redb::DatabaseError::TransactionInProgress => self.engine.snapshots_live(),
                 other => Error::from_redb(other),
@@ -219,6 +219,16 @@ impl Storage {
             bytes_written: core.medium.counts.bytes_written.load(Relaxed),
             syncs: core.medium.counts.syncs.load(Relaxed),
         })
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        // Its thread may be about to commit.
+        self.idle.take();
+        if let Err(error) = self.engine.compact_before_close() {
+            tracing::warn!(%error, "the file could not be compacted before it was closed");
+        }
     }
 }
 
@@ -326,9 +336,43 @@ impl Engine {
         Error::SnapshotsLive { live: self.core.live_snapshots().0.max(1) }
     }
 
+    fn compact(&self, writer: MutexGuard<'_, ()>) -> Result<bool> {
+        let shorter = self.with_redb_alone(writer, |db| {
+            db.compact().map_err(|error| match error {
+                redb::CompactionError::TransactionInProgress => self.snapshots_live(),
+                other => Error::from_redb(other),
+            })
+        })?;
+        self.compacted.store(self.core.medium.counts.bytes_written.load(Relaxed), Relaxed);
+        Ok(shorter)
+    }
+
+    /// Gives free space back after many changes. Moving pages costs no more than a few times what writing these
+    /// changes did, however large the file is.
+    fn compact_before_close(&self) -> Result<()> {
+        let written = self.core.medium.counts.bytes_written.load(Relaxed) - self.compacted.load(Relaxed);
+        let writable = matches!(&*self.core.redb.read(), Redb::Writable(_));
+        if !writable || !self.core.options.compact_on_close || self.core.check_poison().is_err() {
+            return Ok(());
+        }
+        let file_bytes = self.core.medium.disk.len().map_err(Error::io("reading the length of the file"))?;
+        if file_bytes < WORTH_COMPACTING || written < file_bytes / 4 {
+            return Ok(());
+        }
+        let Some(writer) = self.writer.try_lock() else { return Ok(()) };
+        match self.compact(writer) {
+            // The file stays open until they are dropped.
+            Err(Error::SnapshotsLive { .. }) => Ok(()),
+            compacted => compacted.map(|_| ()),
+        }
+    }
+
     /// Runs `work` with no writer and no snapshot of the handle's own, then reads the file anew.
-    fn with_redb_alone<T>(&self, work: impl FnOnce(&mut redb::Database) -> Result<T>) -> Result<T> {
-        let _writer = self.writer.lock();
+    fn with_redb_alone<T>(
+        &self,
+        _writer: MutexGuard<'_, ()>,
+        work: impl FnOnce(&mut redb::Database) -> Result<T>,
+    ) -> Result<T> {
         self.core.check_poison()?;
         let mut current = self.current.write();
         let before = current.take();

@@ -194,7 +194,7 @@ impl<'r, E: From<Error>> Run<'r, E> {
             let rows = StoredRows(snapshot.rows(self.record.arrays.vectors).map_err(Error::from)?);
             let outcome = self.link_for_a_while(&rows, &mut builder, every, total);
             if matches!(outcome, Ok(0)) {
-                return Ok(builder.finish(&rows)?);
+                return Ok(builder.into_graph());
             }
             drop(snapshot);
             match outcome {
@@ -228,7 +228,11 @@ impl<'r, E: From<Error>> Run<'r, E> {
                     break;
                 }
             }
-            Ok(builder.remaining())
+            let left = builder.remaining();
+            if left == 0 {
+                builder.finish(rows, &progress)?;
+            }
+            Ok(left)
         };
         match &self.pool {
             Some(pool) => pool.install(work),
@@ -314,8 +318,6 @@ impl<'r, E: From<Error>> Run<'r, E> {
             None => Ok(self.record.arrays.vectors),
         }
         .map_err(Error::from)?;
-        // Only free nodes are not in the graph by now. Without new numbers they stay, each naming the next.
-        let free = if permutation.is_some() { HashMap::new() } else { self.free_rows(graph)? };
         self.record.staging = vec![links, upper, levels];
         if permutation.is_some() {
             self.record.staging.push(vectors);
@@ -323,25 +325,15 @@ impl<'r, E: From<Error>> Run<'r, E> {
         let phases = if permutation.is_some() { 2 } else { 1 };
         let total = nodes as usize * phases;
         for node in 0..nodes {
-            match free.get(&node) {
-                Some(row) => write_free_node(self.txn()?, (links, upper), row)?,
-                None => write_node(self.txn()?, (links, upper), &both, &order, node)?,
-            }
+            write_node(self.txn()?, (links, upper), &both, &order, node)?;
             self.step(node as usize, total)?;
         }
+        // Only free nodes are not in the graph by now.
         write_levels(self.txn()?, levels, graph, &order, FREE)?;
         if permutation.is_some() {
             self.copy_vectors(vectors, &order, total)?;
         }
         self.switch(Arrays { vectors, links, upper, levels }, graph, &order)
-    }
-
-    /// The rows of links of the nodes that are not in the graph.
-    fn free_rows(&mut self, graph: &MemGraph) -> Result<HashMap<u32, Vec<u8>>, Error> {
-        let snapshot = self.txn()?.base().clone();
-        let links = snapshot.csr(self.record.arrays.links)?;
-        let free = (0..self.record.nodes).filter(|node| graph.level(*node).is_none());
-        free.map(|node| Ok((node, links.get(node)?.to_vec()))).collect()
     }
 
     /// Reports progress now and then, and commits once enough has changed.
@@ -385,7 +377,7 @@ impl<'r, E: From<Error>> Run<'r, E> {
         }
         if old.vectors != arrays.vectors {
             txn.drop_array(old.vectors).map_err(Error::from)?;
-            self.record.free = None;
+            self.record.free_from = 0;
         }
         self.record.staging.clear();
         self.record.arrays = arrays;
@@ -501,13 +493,6 @@ fn write_node(
     Ok(())
 }
 
-/// Writes the row of a free node, which names the next one, at the end of both arrays.
-fn write_free_node(txn: &mut WriteTxn, (links, upper): (ArrayId, ArrayId), row: &[u8]) -> Result<(), Error> {
-    txn.push_csr_row(links, row)?;
-    txn.push_csr_row(upper, &[])?;
-    Ok(())
-}
-
 /// Writes the level codes of all nodes, `absent` for those that are not in the graph.
 fn write_levels(
     txn: &mut WriteTxn,
@@ -523,29 +508,26 @@ fn write_levels(
     Ok(())
 }
 
-/// The most rows to a block of links that leave a thirty-second of nearly every block free.
+/// How many rows to a block of links make the file smallest: with few, pages stay half empty; with many, more blocks
+/// take the next larger page.
 fn rows_per_block(graph: &BothWays<'_>, order: &Order<'_>) -> u32 {
     const RANGE: std::ops::RangeInclusive<u32> = 8..=128;
-    let room = PageSize::KIB_4.payload_bytes() * 31 / 32;
     let ends: Vec<usize> = (0..order.nodes)
         .scan(0, |sum, node| {
             *sum += graph.base_words(order.old_id(node));
             Some(*sum)
         })
         .collect();
-    let fits = |rows: u32| {
-        let blocks = ends.chunks(rows as usize);
-        let count = blocks.len();
+    let bytes = |rows: &u32| {
         let mut before = 0;
-        let too_full = blocks
-            .filter(|block| {
-                let end = block.last().copied().unwrap_or(before);
-                let bytes = 2 * rows as usize + 8 + 4 * (end - before);
-                before = end;
-                bytes > room
-            })
-            .count();
-        too_full * 50 <= count
+        let blocks = ends.chunks(*rows as usize).map(|block| {
+            let end = block.last().copied().unwrap_or(before);
+            // Ends of 16 bits, padded to 8 bytes, and the links.
+            let payload = (2 * *rows as usize).next_multiple_of(8) + 4 * (end - before);
+            before = end;
+            PageSize::KIB_4.fitting(payload).unwrap_or(PageSize::MAX).bytes()
+        });
+        blocks.sum::<usize>()
     };
-    RANGE.rev().find(|rows| fits(*rows)).unwrap_or(*RANGE.start())
+    RANGE.min_by_key(bytes).unwrap_or(*RANGE.start())
 }

@@ -20,6 +20,7 @@ const SHARE: u32 = 64;
 impl Writer<'_> {
     /// To be called before a commit.
     pub fn finish(&mut self) -> Result<(), Error> {
+        self.make_findable()?;
         let unchecked = self.record.unchecked;
         if unchecked == 0 || (self.record.nodes >= SMALL && unchecked < self.record.nodes / SHARE) {
             return Ok(());

@@ -4,8 +4,7 @@ use redknot_storage::View;
 
 use super::links::NodeLinks;
 use super::writer::Writer;
-use super::{FREE, StoredLinks, StoredRows, UNLINKED, words};
-use crate::record::NO_NODE;
+use super::{FREE, StoredLinks, StoredRows, UNLINKED};
 use crate::search::{Query, Searcher};
 use crate::{Error, Neighbor};
 
@@ -97,23 +96,14 @@ impl Writer<'_> {
         Ok(added)
     }
 
-    /// Puts a node without links on the list of free ones and wipes its vector.
+    /// Wipes the vector of a node without links, and lets another row take its number.
     fn release(&mut self, node: u32) -> Result<(), Error> {
         self.txn.row_mut(self.record.arrays.vectors, node)?.fill(0);
-        let next = self.record.free.unwrap_or(NO_NODE);
-        self.txn.set_csr_row(self.record.arrays.links, node, &next.to_le_bytes())?;
         self.set_level(node, FREE)?;
-        self.record.free = Some(node);
+        self.record.free_from = self.record.free_from.min(node);
+        self.record.changes.suspects.remove(node);
+        self.record.changes.rows += 1;
         Ok(())
-    }
-
-    /// The free node behind `node`.
-    pub(crate) fn next_free(&self, node: u32) -> Result<Option<u32>, Error> {
-        let row = self.txn.csr(self.record.arrays.links)?.get(node)?;
-        let next = words(row).next().filter(|_| row.len() == 4);
-        let next =
-            next.ok_or_else(|| Error::Damaged { what: format!("free node {node} has no successor") })?;
-        Ok((next != NO_NODE).then_some(next))
     }
 
     /// Lets searches start at a node of the highest level that there is.

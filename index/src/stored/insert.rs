@@ -4,8 +4,9 @@ use redknot_storage::View;
 
 use super::links::{NodeLinks, encode_upper};
 use super::writer::Writer;
-use super::{StoredLinks, StoredRows, UNLINKED};
+use super::{FREE, StoredLinks, StoredRows, UNLINKED};
 use crate::build::{diverse, level_of_row, new_links};
+use crate::record::LEVELS_PER_ROW;
 use crate::search::{Query, SCRATCHES, Searcher};
 use crate::{Error, Neighbor};
 
@@ -19,6 +20,7 @@ impl Writer<'_> {
         let node = self.take_node(row)?;
         self.link(node)?;
         self.record.live += 1;
+        self.record.changes.rows += 1;
         self.record.unchecked += 1;
         self.record.epoch += 1;
         Ok(node)
@@ -36,18 +38,29 @@ impl Writer<'_> {
 
     /// A node that is not in use, with `row` as its vector.
     fn take_node(&mut self, row: &[u8]) -> Result<u32, Error> {
-        let Some(node) = self.record.free else {
+        if self.record.live == self.record.nodes {
             let end = self.room_for(1)?;
             self.txn.push_rows(self.record.arrays.vectors, row)?;
             self.extend_graph(end)?;
             self.record.nodes = end;
             return Ok(end - 1);
-        };
-        self.record.free = self.next_free(node)?;
-        self.txn.set_csr_row(self.record.arrays.links, node, &[])?;
+        }
+        let node = self.first_free()?;
+        self.record.free_from = node + 1;
         self.set_level(node, UNLINKED)?;
         self.txn.set_row(self.record.arrays.vectors, node, row)?;
         Ok(node)
+    }
+
+    /// The first free node. The first rather than the last freed: rows that are added together then lie together.
+    fn first_free(&self) -> Result<u32, Error> {
+        let levels = self.txn.rows(self.record.arrays.levels)?;
+        for row in self.record.free_from / LEVELS_PER_ROW..levels.len() {
+            if let Some(at) = levels.get(row)?.iter().position(|code| *code == FREE) {
+                return Ok(row * LEVELS_PER_ROW + at as u32);
+            }
+        }
+        Err(Error::Damaged { what: "fewer nodes are free than the record says".into() })
     }
 
     /// Links a node that is in use and in no layer.
@@ -66,6 +79,7 @@ impl Writer<'_> {
             }
             self.ensure_linked_to(node, layer)?;
         }
+        self.record.changes.suspects.insert(node);
         if self.record.entry.is_none() || level > self.record.top_level {
             self.record.entry = Some(node);
             self.record.top_level = level;
@@ -150,20 +164,23 @@ impl Writer<'_> {
             return Ok(());
         }
         let Some(from) = self.links(node, layer)?.out.first().copied() else { return Ok(()) };
-        let out = self.links(from, layer)?.out;
-        if out.len() >= self.capacity(layer) {
-            // The last that is linked to by somebody else goes; of the rest, the farthest would have been no better.
-            let mut evicted = out.last().copied();
-            for old in out.iter().rev() {
-                if self.is_linked_to(*old, layer, from)? {
-                    evicted = Some(*old);
-                    break;
-                }
-            }
-            if let Some(old) = evicted {
-                self.remove_link(from, old, layer)?;
+        self.make_room(from, layer)?;
+        self.add_link(from, node, layer)
+    }
+
+    /// Drops a link of a full node: the last to one that is linked to by somebody else, where there is one.
+    pub(crate) fn make_room(&mut self, node: u32, layer: u8) -> Result<(), Error> {
+        let out = self.links(node, layer)?.out;
+        if out.len() < self.capacity(layer) {
+            return Ok(());
+        }
+        let mut evicted = out.last().copied();
+        for old in out.iter().rev() {
+            if self.is_linked_to(*old, layer, node)? {
+                evicted = Some(*old);
+                break;
             }
         }
-        self.add_link(from, node, layer)
+        evicted.map_or(Ok(()), |old| self.remove_link(node, old, layer))
     }
 }

@@ -102,6 +102,9 @@ impl Writer<'_> {
 
     /// Removes the link `from → to`, which is there.
     pub(crate) fn remove_link(&mut self, from: u32, to: u32, layer: u8) -> Result<(), Error> {
+        if layer == 0 {
+            self.record.changes.suspects.insert(to);
+        }
         let mut links = self.links(from, layer)?;
         links.out.retain(|node| *node != to);
         let mut back = self.links(to, layer)?;

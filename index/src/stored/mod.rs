@@ -3,6 +3,7 @@
 mod build;
 mod connect;
 mod delete;
+mod findable;
 mod insert;
 mod links;
 mod reader;

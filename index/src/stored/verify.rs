@@ -7,9 +7,8 @@ use redknot_storage::View;
 use super::connect::unreached;
 use super::links::{NodeLinks, parse_upper};
 use super::reader::Reader;
-use super::{FREE, UNLINKED, level_of, words};
+use super::{FREE, UNLINKED, level_of};
 use crate::mem_graph::MAX_LEVEL;
-use crate::record::NO_NODE;
 use crate::{Error, IndexRecord};
 
 /// Something that [`verify`] found wrong.
@@ -30,7 +29,7 @@ pub enum Finding {
         /// The rule.
         what: String,
     },
-    /// Levels, counts, the entry point, the list of free nodes or the set of unlinked ones contradict each other.
+    /// Levels, counts, the entry point, the free nodes or the set of unlinked ones contradict each other.
     State {
         /// The contradiction.
         what: String,
@@ -86,7 +85,7 @@ pub fn verify(view: &impl View, record: &IndexRecord) -> Result<Vec<Finding>, Er
         check.codes.push(level_of(reader.levels, node)?);
     }
     check.counts();
-    check.free_list()?;
+    check.free_nodes();
     for node in 0..record.nodes {
         check.node(node)?;
     }
@@ -133,23 +132,14 @@ impl Check<'_> {
         }
     }
 
-    fn free_list(&mut self) -> Result<(), Error> {
-        let free = self.codes.iter().filter(|code| **code == FREE).count();
-        let mut listed = 0;
-        let mut next = self.record.free;
-        while let Some(node) = next.filter(|_| listed <= free) {
-            listed += 1;
-            if self.codes.get(node as usize) != Some(&FREE) {
-                self.state(format!("node {node} is on the list of free ones and not free"));
-                return Ok(());
-            }
-            let row = self.reader.links.base.get(node)?;
-            next = words(row).next().filter(|next| *next != NO_NODE);
+    fn free_nodes(&mut self) {
+        let first = self.codes.iter().position(|code| *code == FREE);
+        if let Some(first) = first.filter(|first| *first < self.record.free_from as usize) {
+            self.state(format!(
+                "node {first} is free, the record says none below {} is",
+                self.record.free_from
+            ));
         }
-        if listed != free {
-            self.state(format!("{free} nodes are free, the list of them holds {listed}"));
-        }
-        Ok(())
     }
 
     fn node(&mut self, node: u32) -> Result<(), Error> {

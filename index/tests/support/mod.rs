@@ -7,6 +7,7 @@ mod rows;
 use std::ops::ControlFlow;
 
 use redknot_index::{BuildParams, Builder, Element, Error, Kernel, MemGraph, Metric, VectorRows};
+#[allow(unused_imports, reason = "each test program uses a part of it")]
 pub(crate) use rows::{bytes, random_rows};
 
 /// f32 vectors, one after the other.
@@ -61,7 +62,8 @@ pub(crate) fn build(
     let graph = MemGraph::new(m, rows.len()).unwrap();
     let mut builder = Builder::new(kernel, params, graph, 0..rows.len()).unwrap();
     assert_eq!(in_pool(threads, || builder.link(rows, usize::MAX, &go_on)).unwrap(), 0);
-    builder.finish(rows).unwrap()
+    builder.finish(rows, &go_on).unwrap();
+    builder.into_graph()
 }
 
 /// How many rows can be reached from the entry point along the links of a layer.
