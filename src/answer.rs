@@ -1,28 +1,45 @@
 //! From a request to a result, for snapshots and open transactions alike.
 
-use redknot_index::{Found, Reader, SearchParams, VectorRef, encode};
+use redb::Value;
+use redknot_index::{Found, Reader, SearchParams, VectorRef, decode, encode};
 use redknot_storage::View;
 
-use crate::catalog::Record;
+use crate::catalog::{Record, Values, values_name};
+use crate::collection::Payload;
+use crate::collection_mut::stores_nothing;
 use crate::error::{Error, Result};
-use crate::key::Key;
+use crate::key::{Key, number_of};
+use crate::keys::{self, KeyView};
+use crate::router::{Answer, Guide};
 use crate::query::{Completeness, Filter, Hit, Request, SearchResult, SearchStats};
+
+/// A predicate on nodes.
+type NodeFilter<'f> = &'f mut dyn FnMut(u32) -> Result<bool, redknot_index::Error>;
 
 /// Answers `request` from collection `name` in `view`.
 pub(crate) fn run<K: Key>(
     view: &impl View,
     name: &str,
     record: &Record,
+    guide: &Guide,
     request: &Request<'_, K>,
 ) -> Result<SearchResult<K::Owned>> {
     let query = encode_query(record, request.query)?;
     let reader = Reader::open(view, &record.index)?;
-    let found = match &request.filter {
-        Some(filter) => filtered(view, name, record, &reader, &query, request, filter)?,
-        None if request.exact => reader.search_exact(&query, request.k, None)?,
-        None => reader.search(&query, SearchParams { k: request.k, ef: request.effort() })?,
+    let ask = request.ask(name);
+    let unguided = |found| Answer { found, key_scores: 0, routed: false };
+    let answer = match &request.filter {
+        Some(filter) if request.exact => {
+            unguided(filtered(view, name, record, filter, |on| reader.search_exact(&query, ask.k, Some(on)))?)
+        }
+        Some(filter) => {
+            let params = SearchParams { k: ask.k, ef: guide.greedy_effort(&ask)? };
+            unguided(filtered(view, name, record, filter, |on| reader.search_filtered(&query, params, on))?)
+        }
+        None if request.exact => unguided(reader.search_exact(&query, request.k, None)?),
+        None => guide.search(view, &reader, &query, &ask)?,
     };
-    finish::<K>(view, name, record, request, found)
+    finish::<K>(view, name, record, request, answer)
 }
 
 fn encode_query(record: &Record, query: VectorRef<'_>) -> Result<Vec<u8>> {
@@ -32,30 +49,23 @@ fn encode_query(record: &Record, query: VectorRef<'_>) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Runs a search of nodes that satisfy a filter of keys.
 fn filtered<K: Key>(
     view: &impl View,
     name: &str,
     record: &Record,
-    reader: &Reader<'_>,
-    query: &[u8],
-    request: &Request<'_, K>,
     filter: &Filter<'_, K>,
+    search: impl FnOnce(NodeFilter<'_>) -> Result<Found, redknot_index::Error>,
 ) -> Result<Found> {
     // The index knows nothing of keys; what reading one fails with is kept here while it says "stop".
     let mut failure = None;
-    let mut on_nodes = |node: u32| match key::<K>(view, name, record, node) {
+    let found = search(&mut |node: u32| match key::<K>(view, name, record, node) {
         Ok(key) => Ok(filter(K::borrow(&key))),
         Err(error) => {
             failure = Some(error);
             Err(redknot_index::Error::Cancelled)
         }
-    };
-    let found = if request.exact {
-        reader.search_exact(query, request.k, Some(&mut on_nodes))
-    } else {
-        let params = SearchParams { k: request.k, ef: request.effort() };
-        reader.search_filtered(query, params, &mut on_nodes)
-    };
+    });
     match failure {
         Some(error) => Err(error),
         None => Ok(found?),
@@ -67,8 +77,9 @@ fn finish<K: Key>(
     name: &str,
     record: &Record,
     request: &Request<'_, K>,
-    found: Found,
+    answer: Answer,
 ) -> Result<SearchResult<K::Owned>> {
+    let Answer { found, key_scores, routed } = answer;
     let radius = request.within.unwrap_or(f32::INFINITY);
     let mut hits = Vec::with_capacity(found.neighbors.len());
     for neighbor in found.neighbors.iter().take_while(|neighbor| neighbor.distance <= radius) {
@@ -79,7 +90,7 @@ fn finish<K: Key>(
         (true, _) => Completeness::Exact,
         (false, _) => Completeness::Approximate,
     };
-    let stats = SearchStats { distances: found.distances, hops: found.hops };
+    let stats = SearchStats { distances: found.distances, hops: found.hops, key_scores, routed };
     Ok(SearchResult { hits, completeness, stats })
 }
 
@@ -91,9 +102,49 @@ pub(crate) fn key<K: Key>(view: &impl View, name: &str, record: &Record, node: u
         .ok_or_else(|| Error::corrupt(format!("node {node} of collection {name:?} has no valid key")))
 }
 
-/// A row whose key is there and whose payload is not.
-pub(crate) fn no_payload(name: &str, key: &str) -> Error {
-    Error::corrupt(format!("the row with key {key} of collection {name:?} has no payload"))
+/// The node of the row with this key.
+pub(crate) fn node<K: Key>(
+    view: &impl KeyView,
+    name: &str,
+    record: &Record,
+    key: K::Ref<'_>,
+) -> Result<Option<u32>> {
+    let bytes = keys::encode::<K>(key)?;
+    record.keys.node(view, name, &bytes, number_of(&record.key_type, &bytes))
+}
+
+/// The payload of the row with this key.
+pub(crate) fn payload<K: Key, V: Value + 'static>(
+    view: &impl KeyView,
+    name: &str,
+    record: &Record,
+    key: K::Ref<'_>,
+) -> Result<Option<Payload<V>>> {
+    if node::<K>(view, name, record, key)?.is_none() {
+        return Ok(None);
+    }
+    if stores_nothing::<V>() {
+        return Ok(Some(Payload::new(Vec::new())));
+    }
+    let bytes = view.value(Values::new(&values_name(name)), &keys::encode::<K>(key)?)?;
+    let missing = || {
+        let key = K::show(key);
+        Error::corrupt(format!("the row with key {key} of collection {name:?} has no payload"))
+    };
+    Ok(Some(Payload::new(bytes.ok_or_else(missing)?)))
+}
+
+/// The vector of the row with this key, as f32.
+pub(crate) fn vector<K: Key>(
+    view: &impl KeyView,
+    name: &str,
+    record: &Record,
+    key: K::Ref<'_>,
+) -> Result<Option<Vec<f32>>> {
+    let Some(node) = node::<K>(view, name, record, key)? else { return Ok(None) };
+    let config = record.index.config();
+    let row = view.rows(record.index.vectors())?.get(node)?;
+    Ok(Some(decode(row, config.dim, config.element)))
 }
 
 /// A payload that belongs to no row.

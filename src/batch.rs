@@ -10,7 +10,7 @@ use redknot_index::VectorRef;
 use crate::collection::Collection;
 use crate::error::{Error, Result};
 use crate::key::Key;
-use crate::query::{Search, SearchResult};
+use crate::query::{Depth, Search, SearchResult};
 
 /// Queries under construction: `collection.search_batch(&queries).k(10).run()?`.
 #[must_use = "queries do nothing until they are run"]
@@ -18,7 +18,7 @@ pub struct BatchSearch<'a, K: Key, V: Value + 'static, Q> {
     collection: &'a Collection<K, V>,
     queries: &'a [Q],
     k: usize,
-    ef: Option<usize>,
+    depth: Depth,
     exact: bool,
     threads: Option<NonZero<usize>>,
 }
@@ -28,7 +28,7 @@ where
     &'a Q: Into<VectorRef<'a>>,
 {
     pub(crate) fn new(collection: &'a Collection<K, V>, queries: &'a [Q]) -> Self {
-        BatchSearch { collection, queries, k: 10, ef: None, exact: false, threads: None }
+        BatchSearch { collection, queries, k: 10, depth: Depth::Default, exact: false, threads: None }
     }
 
     /// How many rows to return for each query; see [`Search::k`].
@@ -39,7 +39,13 @@ where
 
     /// Search effort; see [`Search::ef`].
     pub fn ef(mut self, ef: usize) -> Self {
-        self.ef = Some(ef);
+        self.depth = Depth::Ef(ef);
+        self
+    }
+
+    /// As little effort as reaches this recall; see [`Search::recall`].
+    pub fn recall(mut self, recall: f64) -> Self {
+        self.depth = Depth::Recall(recall);
         self
     }
 
@@ -59,9 +65,7 @@ where
     pub fn run(self) -> Result<Vec<SearchResult<K::Owned>>> {
         let one = |query: &'a Q| -> Result<SearchResult<K::Owned>> {
             let mut search: Search<'_, K> = self.collection.search(query).k(self.k);
-            if let Some(ef) = self.ef {
-                search = search.ef(ef);
-            }
+            search.request.depth = self.depth;
             if self.exact {
                 search = search.exact();
             }

@@ -9,7 +9,8 @@ use redknot_index::{BuildOptions, BuildProgress, Permutation, build};
 use redknot_storage::{Storage, WriteTxn};
 
 use crate::catalog;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::router::Routers;
 
 /// What [`Build::run`] did.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,6 +39,7 @@ pub struct BuildReport {
 #[must_use = "a build does nothing until it is run"]
 pub struct Build<'d> {
     storage: &'d Storage,
+    routers: &'d Routers,
     name: String,
     options: BuildOptions,
     compact: bool,
@@ -45,9 +47,10 @@ pub struct Build<'d> {
 }
 
 impl<'d> Build<'d> {
-    pub(crate) fn new(storage: &'d Storage, name: &str) -> Build<'d> {
+    pub(crate) fn new(storage: &'d Storage, routers: &'d Routers, name: &str) -> Build<'d> {
         Build {
             storage,
+            routers,
             name: name.into(),
             options: BuildOptions::default(),
             compact: true,
@@ -92,10 +95,7 @@ impl<'d> Build<'d> {
         let start = Instant::now();
         let txn = self.storage.begin_write()?;
         let name = self.name.as_str();
-        let mut record = catalog::read_in(&txn, name)?.ok_or_else(|| Error::UnknownCollection {
-            name: name.into(),
-            known: catalog::names_in(&txn).unwrap_or_default(),
-        })?;
+        let mut record = catalog::existing_in(&txn, name)?;
         let index = record.index.clone();
         let mut save = |txn: &mut WriteTxn, index: &_, permutation: Option<&Permutation>| -> Result<()> {
             record.index = Clone::clone(index);
@@ -105,6 +105,9 @@ impl<'d> Build<'d> {
             catalog::write_bytes(txn, name, &record.to_bytes())
         };
         let built = build(txn, index, &self.options, &*self.progress, &mut save)?;
+        if built.linked > 0 {
+            self.make_keys_anew()?;
+        }
         let compacted = built.reordered && self.compact && self.give_space_back()?;
         Ok(BuildReport {
             linked: built.linked as u64,
@@ -114,6 +117,17 @@ impl<'d> Build<'d> {
             compacted,
             elapsed: start.elapsed(),
         })
+    }
+
+    /// The keys of a router are by node, and nodes have new numbers and neighbours.
+    fn make_keys_anew(&self) -> Result<()> {
+        let mut txn = self.storage.begin_write()?;
+        let mut record = catalog::existing_in(&txn, &self.name)?;
+        if self.routers.make_keys_anew(&mut txn, &self.name, &mut record)? {
+            catalog::write_bytes(&txn, &self.name, &record.to_bytes())?;
+            txn.commit()?;
+        }
+        Ok(())
     }
 
     fn give_space_back(&self) -> Result<bool> {

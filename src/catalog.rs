@@ -10,7 +10,16 @@ use crate::key::Key;
 use crate::keys::KeyMaps;
 
 const COLLECTIONS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("redknot.collections");
+/// Without a router.
 const RECORD_FORMAT: u32 = 1;
+/// With one, whose array of keys, epoch and serial number follow.
+const RECORD_FORMAT_ROUTED: u32 = 2;
+/// Routers but for their models and keys, as JSON, by collection.
+pub(crate) const ROUTERS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("redknot.routers");
+/// Key models, by collection.
+pub(crate) const MODELS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("redknot.models");
+/// Arrays of keys of routers that are being judged, by collection.
+const CANDIDATES: TableDefinition<'static, &str, u64> = TableDefinition::new("redknot.candidates");
 const MAX_NAME_BYTES: usize = 255;
 
 /// What the file says of one collection.
@@ -22,6 +31,18 @@ pub(crate) struct Record {
     pub(crate) key_type: String,
     pub(crate) value_type: String,
     pub(crate) index: IndexRecord,
+    pub(crate) router: Option<RouterKeys>,
+}
+
+/// What the record of a collection says of its learned router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RouterKeys {
+    /// Keys by node; free and unlinked nodes have zeros, or none at the end.
+    pub(crate) keys: ArrayId,
+    /// Epoch of the index that the keys agree with.
+    pub(crate) epoch: u64,
+    /// Changes whenever the model, the landmarks or the calibration do.
+    pub(crate) serial: u64,
 }
 
 /// A table of payloads: key bytes → value bytes.
@@ -35,7 +56,8 @@ pub(crate) fn values_name(name: &str) -> String {
 impl Record {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        out.extend_from_slice(&RECORD_FORMAT.to_le_bytes());
+        let format = if self.router.is_some() { RECORD_FORMAT_ROUTED } else { RECORD_FORMAT };
+        out.extend_from_slice(&format.to_le_bytes());
         out.extend_from_slice(&(self.key_width.unwrap_or(0) as u32).to_le_bytes());
         for number in [self.keys.of_nodes.0, self.keys.dense.0, self.keys.in_tree] {
             out.extend_from_slice(&number.to_le_bytes());
@@ -47,13 +69,19 @@ impl Record {
         let index = self.index.to_bytes();
         out.extend_from_slice(&(index.len() as u32).to_le_bytes());
         out.extend_from_slice(&index);
+        if let Some(router) = self.router {
+            for number in [router.keys.0, router.epoch, router.serial] {
+                out.extend_from_slice(&number.to_le_bytes());
+            }
+        }
         out
     }
 
     fn from_bytes(name: &str, bytes: &[u8]) -> Result<Record> {
         let damaged = || Error::corrupt(format!("the record of collection {name:?} cannot be read"));
         let mut rest = Bytes(bytes);
-        if rest.u32().ok_or_else(damaged)? != RECORD_FORMAT {
+        let format = rest.u32().ok_or_else(damaged)?;
+        if ![RECORD_FORMAT, RECORD_FORMAT_ROUTED].contains(&format) {
             return Err(damaged());
         }
         let width = rest.u32().ok_or_else(damaged)? as usize;
@@ -64,12 +92,18 @@ impl Record {
         let value_type = rest.text().ok_or_else(damaged)?;
         let len = rest.u32().ok_or_else(damaged)? as usize;
         let index = IndexRecord::from_bytes(rest.take(len).ok_or_else(damaged)?)?;
+        let mut number = || rest.u64().ok_or_else(damaged);
+        let router = match format {
+            RECORD_FORMAT => None,
+            _ => Some(RouterKeys { keys: ArrayId(number()?), epoch: number()?, serial: number()? }),
+        };
         Ok(Record {
             key_width: (width > 0).then_some(width),
             keys: KeyMaps { of_nodes, dense, in_tree },
             key_type,
             value_type,
             index,
+            router,
         })
     }
 
@@ -160,6 +194,14 @@ pub(crate) fn read(snapshot: &Snapshot, name: &str) -> Result<Option<Record>> {
     record.map(|bytes| Record::from_bytes(name, bytes.value())).transpose()
 }
 
+/// As [`read`], for a collection that has to be there.
+pub(crate) fn existing(snapshot: &Snapshot, name: &str) -> Result<Record> {
+    read(snapshot, name)?.ok_or_else(|| {
+        let known = all(snapshot).map(|all| all.into_iter().map(|(name, _)| name).collect());
+        Error::UnknownCollection { name: name.into(), known: known.unwrap_or_default() }
+    })
+}
+
 /// All collections of a committed state, by name.
 pub(crate) fn all(snapshot: &Snapshot) -> Result<Vec<(String, Record)>> {
     let table = match snapshot.open_table(COLLECTIONS) {
@@ -182,6 +224,14 @@ pub(crate) fn read_in(txn: &WriteTxn, name: &str) -> Result<Option<Record>> {
     record.map(|bytes| Record::from_bytes(name, bytes.value())).transpose()
 }
 
+/// As [`read_in`], for a collection that has to be there.
+pub(crate) fn existing_in(txn: &WriteTxn, name: &str) -> Result<Record> {
+    read_in(txn, name)?.ok_or_else(|| Error::UnknownCollection {
+        name: name.into(),
+        known: names_in(txn).unwrap_or_default(),
+    })
+}
+
 pub(crate) fn write_bytes(txn: &WriteTxn, name: &str, record: &[u8]) -> Result<()> {
     txn.open_table(COLLECTIONS)?.insert(name, record).map_err(Error::redb)?;
     Ok(())
@@ -200,4 +250,35 @@ pub(crate) fn names_in(txn: &WriteTxn) -> Result<Vec<String>> {
         names.push(pair.map_err(Error::redb)?.0.value().to_string());
     }
     Ok(names)
+}
+
+/// Removes the router of a collection, whose record the caller writes; `false` where it has none.
+pub(crate) fn drop_router(txn: &mut WriteTxn, name: &str, record: &mut Record) -> Result<bool> {
+    let Some(router) = record.router.take() else { return Ok(false) };
+    txn.drop_array(router.keys)?;
+    txn.open_table(ROUTERS)?.remove(name).map_err(Error::redb)?;
+    txn.open_table(MODELS)?.remove(name).map_err(Error::redb)?;
+    Ok(true)
+}
+
+/// Notes an array of keys that no router uses yet, so that it can be dropped if none ever does.
+#[cfg(feature = "train")]
+pub(crate) fn set_candidate(txn: &WriteTxn, name: &str, keys: ArrayId) -> Result<()> {
+    txn.open_table(CANDIDATES)?.insert(name, keys.0).map_err(Error::redb)?;
+    Ok(())
+}
+
+/// Forgets the array that [`set_candidate`] noted, which is in use now.
+pub(crate) fn forget_candidate(txn: &WriteTxn, name: &str) -> Result<Option<ArrayId>> {
+    let mut table = txn.open_table(CANDIDATES)?;
+    let keys = table.remove(name).map_err(Error::redb)?;
+    Ok(keys.map(|keys| ArrayId(keys.value())))
+}
+
+/// Drops the array that [`set_candidate`] noted.
+pub(crate) fn drop_candidate(txn: &mut WriteTxn, name: &str) -> Result<()> {
+    match forget_candidate(txn, name)? {
+        Some(keys) => Ok(txn.drop_array(keys)?),
+        None => Ok(()),
+    }
 }

@@ -5,15 +5,15 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use redb::Value;
-use redknot_index::{IndexConfig, VectorRef, decode};
-use redknot_storage::{Snapshot, View};
+use redknot_index::{IndexConfig, VectorRef};
+use redknot_storage::Snapshot;
 
 use crate::answer;
 use crate::batch::BatchSearch;
-use crate::catalog::{Record, Values, values_name};
-use crate::error::{Error, Result};
-use crate::key::{Key, number_of};
-use crate::keys;
+use crate::catalog::Record;
+use crate::error::Result;
+use crate::key::Key;
+use crate::router::{Guide, Routers};
 use crate::query::{Request, Search, SearchResult, Target};
 
 /// A collection in a committed state.
@@ -21,6 +21,7 @@ pub struct Collection<K: Key, V: Value + 'static> {
     snapshot: Arc<Snapshot>,
     name: String,
     record: Record,
+    guide: Guide,
     types: PhantomData<fn() -> (K, V)>,
 }
 
@@ -48,8 +49,14 @@ impl<V: Value + 'static> fmt::Debug for Payload<V> {
 }
 
 impl<K: Key, V: Value + 'static> Collection<K, V> {
-    pub(crate) fn new(snapshot: Arc<Snapshot>, name: &str, record: Record) -> Result<Collection<K, V>> {
-        Ok(Collection { snapshot, name: name.into(), record, types: PhantomData })
+    pub(crate) fn new(
+        snapshot: Arc<Snapshot>,
+        name: &str,
+        record: Record,
+        routers: &Routers,
+    ) -> Collection<K, V> {
+        let guide = Guide::new(routers, &snapshot, name, &record);
+        Collection { snapshot, name: name.into(), record, guide, types: PhantomData }
     }
 
     /// Number of rows.
@@ -72,31 +79,25 @@ impl<K: Key, V: Value + 'static> Collection<K, V> {
         self.record.index.config()
     }
 
+    /// What routing did in this collection since the file was opened or the router changed; `None` without a router.
+    #[cfg(feature = "routing")]
+    pub fn routing_metrics(&self) -> Option<crate::router::RoutingMetrics> {
+        self.guide.metrics()
+    }
+
     /// Whether there is a row with this key.
     pub fn contains(&self, key: K::Ref<'_>) -> Result<bool> {
-        Ok(self.node(key)?.is_some())
+        Ok(answer::node::<K>(&*self.snapshot, &self.name, &self.record, key)?.is_some())
     }
 
     /// The payload of the row with this key.
     pub fn get(&self, key: K::Ref<'_>) -> Result<Option<Payload<V>>> {
-        if self.node(key)?.is_none() {
-            return Ok(None);
-        }
-        if V::fixed_width() == Some(0) {
-            return Ok(Some(Payload::new(Vec::new())));
-        }
-        let table = self.snapshot.open_table(Values::new(&values_name(&self.name)))?;
-        let bytes = table.get(keys::encode::<K>(key)?.as_slice()).map_err(Error::redb)?;
-        let bytes = bytes.ok_or_else(|| answer::no_payload(&self.name, &K::show(key)))?;
-        Ok(Some(Payload::new(bytes.value().to_vec())))
+        answer::payload::<K, V>(&*self.snapshot, &self.name, &self.record, key)
     }
 
     /// The vector of the row with this key, as f32 (bits as 0 and 1).
     pub fn vector(&self, key: K::Ref<'_>) -> Result<Option<Vec<f32>>> {
-        let Some(node) = self.node(key)? else { return Ok(None) };
-        let config = self.config();
-        let row = self.snapshot.rows(self.record.index.vectors())?.get(node)?;
-        Ok(Some(decode(row, config.dim, config.element)))
+        answer::vector::<K>(&*self.snapshot, &self.name, &self.record, key)
     }
 
     /// Searches for the rows nearest to `query`.
@@ -117,16 +118,11 @@ impl<K: Key, V: Value + 'static> Collection<K, V> {
     pub fn keys(&self) -> Result<Vec<K::Owned>> {
         answer::all_keys::<K>(&*self.snapshot, &self.name, &self.record)
     }
-
-    fn node(&self, key: K::Ref<'_>) -> Result<Option<u32>> {
-        let bytes = keys::encode::<K>(key)?;
-        self.record.keys.node(&*self.snapshot, &self.name, &bytes, number_of(&self.record.key_type, &bytes))
-    }
 }
 
 impl<K: Key, V: Value + 'static> Target<K> for Collection<K, V> {
     fn answer(&self, request: &Request<'_, K>) -> Result<SearchResult<K::Owned>> {
-        answer::run(&*self.snapshot, &self.name, &self.record, request)
+        answer::run(&*self.snapshot, &self.name, &self.record, &self.guide, request)
     }
 }
 

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use redb::{ReadableTable, Value};
-use redknot_index::{IndexConfig, VectorRef, Writer, decode, encode};
-use redknot_storage::{View, WriteTxn};
+use redb::Value;
+use redknot_index::{IndexConfig, VectorRef, Writer, encode};
+use redknot_storage::WriteTxn;
 
 use crate::answer;
 use crate::catalog::{Record, Values, values_name};
@@ -13,6 +13,7 @@ use crate::collection::Payload;
 use crate::error::{Error, Result};
 use crate::key::{Key, number_of};
 use crate::keys;
+use crate::router::Guide;
 use crate::query::{Request, Search, SearchResult, Target};
 
 /// A collection in the write transaction. Reads and searches see what the transaction has changed.
@@ -107,32 +108,21 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
 
     /// Whether there is a row with this key.
     pub fn contains(&self, key: K::Ref<'_>) -> Result<bool> {
-        Ok(self.node(key)?.is_some())
+        Ok(answer::node::<K>(self.txn, &self.name, self.record, key)?.is_some())
     }
 
     /// The payload of the row with this key.
     pub fn get(&self, key: K::Ref<'_>) -> Result<Option<Payload<V>>> {
-        if self.node(key)?.is_none() {
-            return Ok(None);
-        }
-        if stores_nothing::<V>() {
-            return Ok(Some(Payload::new(Vec::new())));
-        }
-        let table = self.txn.open_table(Values::new(&values_name(&self.name)))?;
-        let bytes = table.get(keys::encode::<K>(key)?.as_slice()).map_err(Error::redb)?;
-        let bytes = bytes.ok_or_else(|| answer::no_payload(&self.name, &K::show(key)))?;
-        Ok(Some(Payload::new(bytes.value().to_vec())))
+        answer::payload::<K, V>(self.txn, &self.name, self.record, key)
     }
 
     /// The vector of the row with this key, as f32 (bits as 0 and 1).
     pub fn vector(&self, key: K::Ref<'_>) -> Result<Option<Vec<f32>>> {
-        let Some(node) = self.node(key)? else { return Ok(None) };
-        let config = self.config();
-        let row = self.txn.rows(self.record.index.vectors())?.get(node)?;
-        Ok(Some(decode(row, config.dim, config.element)))
+        answer::vector::<K>(self.txn, &self.name, self.record, key)
     }
 
-    /// Searches for the rows nearest to `query`, this transaction's own changes included.
+    /// Searches for the rows nearest to `query`, this transaction's own changes included. Always greedily: the keys of a
+    /// router are brought up to date by the commit.
     pub fn search<'a>(&'a self, query: impl Into<VectorRef<'a>>) -> Search<'a, K> {
         Search::new(self, query.into())
     }
@@ -160,11 +150,6 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
         let result = change(self);
         *self.torn |= result.is_err();
         result
-    }
-
-    fn node(&self, key: K::Ref<'_>) -> Result<Option<u32>> {
-        let bytes = keys::encode::<K>(key)?;
-        self.record.keys.node(self.txn, &self.name, &bytes, self.number(&bytes))
     }
 
     fn number(&self, key: &[u8]) -> Option<u64> {
@@ -248,7 +233,7 @@ pub(crate) fn stores_nothing<V: Value>() -> bool {
 
 impl<K: Key, V: Value + 'static> Target<K> for CollectionMut<'_, K, V> {
     fn answer(&self, request: &Request<'_, K>) -> Result<SearchResult<K::Owned>> {
-        answer::run(self.txn, &self.name, self.record, request)
+        answer::run(self.txn, &self.name, self.record, &Guide::default(), request)
     }
 }
 

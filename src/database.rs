@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::info::CollectionInfo;
 use crate::key::Key;
 use crate::read::ReadTransaction;
+use crate::router::Routers;
 use crate::verify::{self, Report};
 use crate::write::WriteTransaction;
 
@@ -23,6 +24,7 @@ use crate::write::WriteTransaction;
 #[derive(Debug)]
 pub struct Database {
     storage: Arc<Storage>,
+    routers: Arc<Routers>,
 }
 
 /// Options of a handle; all of them may differ from one opening of a file to the next.
@@ -55,12 +57,12 @@ impl Database {
 
     /// The state of the last commit.
     pub fn begin_read(&self) -> Result<ReadTransaction> {
-        Ok(ReadTransaction::new(self.storage.snapshot()?))
+        Ok(ReadTransaction::new(self.storage.snapshot()?, self.routers.clone()))
     }
 
     /// Begins the write transaction; waits while there is another.
     pub fn begin_write(&self) -> Result<WriteTransaction> {
-        Ok(WriteTransaction::new(self.storage.begin_write()?))
+        Ok(WriteTransaction::new(self.storage.begin_write()?, self.routers.clone()))
     }
 
     /// Links the rows of a collection that were imported and not linked yet; see [`Build`].
@@ -68,12 +70,58 @@ impl Database {
         &self,
         definition: CollectionDefinition<'_, K, V>,
     ) -> Build<'_> {
-        Build::new(&self.storage, definition.name)
+        self.build_named(definition.name)
     }
 
     /// As [`Database::build`], for a program that knows a collection by its name only.
     pub fn build_named(&self, name: &str) -> Build<'_> {
-        Build::new(&self.storage, name)
+        Build::new(&self.storage, &self.routers, name)
+    }
+
+    /// Trains a router for a collection from its own data; see [`crate::RouterTraining`].
+    #[cfg(feature = "train")]
+    pub fn train_router<K: Key, V: redb::Value + 'static>(
+        &self,
+        definition: CollectionDefinition<'_, K, V>,
+    ) -> crate::RouterTraining<'_> {
+        self.train_router_named(definition.name)
+    }
+
+    /// As [`Database::train_router`], for a program that knows a collection by its name only.
+    #[cfg(feature = "train")]
+    pub fn train_router_named(&self, name: &str) -> crate::RouterTraining<'_> {
+        crate::RouterTraining::new(&self.storage, &self.routers, name)
+    }
+
+    /// The router of a collection, with the figures of its gate; `None` where it has none.
+    #[cfg(feature = "routing")]
+    pub fn router(&self, name: &str) -> Result<Option<crate::RouterInfo>> {
+        let snapshot = self.storage.snapshot()?;
+        let record = catalog::existing(&snapshot, name)?;
+        crate::router::info(&snapshot, name, &record)
+    }
+
+    /// Lets searches follow the router of a collection where it gains (the default), or has them stay greedy.
+    ///
+    /// # Errors
+    /// [`crate::Error::NoRouter`] where there is none.
+    #[cfg(feature = "routing")]
+    pub fn enable_router(&self, name: &str, enabled: bool) -> Result<()> {
+        let mut txn = self.storage.begin_write()?;
+        crate::router::set_enabled(&mut txn, name, enabled)?;
+        Ok(txn.commit()?)
+    }
+
+    /// Removes the router of a collection: its model, keys and calibration; `false` where there is none.
+    pub fn drop_router(&self, name: &str) -> Result<bool> {
+        let mut txn = self.storage.begin_write()?;
+        let mut record = catalog::existing_in(&txn, name)?;
+        let dropped = catalog::drop_router(&mut txn, name, &mut record)?;
+        if dropped {
+            catalog::write_bytes(&txn, name, &record.to_bytes())?;
+            txn.commit()?;
+        }
+        Ok(dropped)
     }
 
     /// The collections of the file.

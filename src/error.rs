@@ -92,6 +92,33 @@ pub enum Error {
         /// The collection.
         name: String,
     },
+    /// The collection has no router, or none that can be read.
+    #[error("collection {name:?} has no router to follow: train one (`Database::train_router`, `redknot train`)")]
+    NoRouter {
+        /// The collection.
+        name: String,
+    },
+    /// A recall was asked for, and nothing says what effort reaches it.
+    #[error(
+        "nothing says what effort reaches a recall of {recall} in collection {name:?} for k = {k}{}: train a router, which calibrates both ways of searching, or ask with ef",
+        calibrated.map(|k| format!(" (it was calibrated for up to {k} rows)")).unwrap_or_default()
+    )]
+    NotCalibrated {
+        /// The collection.
+        name: String,
+        /// The recall asked for.
+        recall: f64,
+        /// The rows asked for.
+        k: usize,
+        /// The number of rows that was calibrated for, if one was.
+        calibrated: Option<usize>,
+    },
+    /// A router could not be trained, or its keys not be made.
+    #[error("the router: {why}")]
+    Router {
+        /// What went wrong, and what to do.
+        why: String,
+    },
     /// Threads could not be started.
     #[error("threads could not be started: {source}")]
     Threads {

@@ -8,6 +8,7 @@ use redb::{ReadableTable, TableDefinition};
 use redknot_index::Permutation;
 use redknot_storage::{ArrayId, ArraySpec, Kind, PageSize, Snapshot, View, WriteTxn};
 
+use crate::catalog::Values;
 use crate::error::{Error, Result};
 use crate::key::{Key, MAX_KEY_BYTES};
 
@@ -48,16 +49,24 @@ pub(crate) fn encode<K: Key>(key: K::Ref<'_>) -> Result<Vec<u8>> {
     }
 }
 
-/// A view in which the tree of keys can be read too.
+/// A view in which the tree of keys and the payloads can be read too.
 pub(crate) trait KeyView: View {
     /// The node of `key` in the tree of collection `name`.
     fn in_tree(&self, name: &str, key: &[u8]) -> Result<Option<u32>>;
+
+    /// The payload of `key` in the table of them.
+    fn value(&self, values: Values<'_>, key: &[u8]) -> Result<Option<Vec<u8>>>;
 }
 
 impl KeyView for Snapshot {
     fn in_tree(&self, name: &str, key: &[u8]) -> Result<Option<u32>> {
         let node = self.open_table(Tree::new(&tree_name(name)))?.get(key).map_err(Error::redb)?;
         Ok(node.map(|node| node.value()))
+    }
+
+    fn value(&self, values: Values<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let value = self.open_table(values)?.get(key).map_err(Error::redb)?;
+        Ok(value.map(|value| value.value().to_vec()))
     }
 }
 
@@ -66,6 +75,12 @@ impl KeyView for WriteTxn {
         let table = self.open_table(Tree::new(&tree_name(name)))?;
         let node = table.get(key).map_err(Error::redb)?;
         Ok(node.map(|node| node.value()))
+    }
+
+    fn value(&self, values: Values<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let table = self.open_table(values)?;
+        let value = table.get(key).map_err(Error::redb)?;
+        Ok(value.map(|value| value.value().to_vec()))
     }
 }
 

@@ -61,6 +61,8 @@ mod key;
 mod keys;
 mod query;
 mod read;
+#[cfg_attr(not(feature = "routing"), path = "router/without.rs")]
+mod router;
 mod verify;
 mod write;
 
@@ -79,8 +81,18 @@ pub use redknot_index::{
     BuildPhase, BuildProgress, Element, IndexConfig, Isa, MAX_DIM, Metric, VectorError, VectorRef,
 };
 pub use redknot_storage::{Disk, FORMAT_VERSION, Stats};
+#[cfg(feature = "routing")]
+pub use router::{RouterInfo, RoutingMetrics, Training};
+#[cfg(feature = "train")]
+pub use router::{RouterProgress, RouterTraining, TrainingReport};
 pub use verify::{Finding, Report};
 pub use write::WriteTransaction;
 
+/// Efforts, plans and calibrations of learned routing.
+#[cfg(feature = "routing")]
+pub use redknot_gnn::routing;
+/// How routers are fitted.
+#[cfg(feature = "train")]
+pub use redknot_gnn::train;
 /// The table types of redb, which collections live beside.
 pub use redb;

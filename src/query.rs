@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+#[cfg(feature = "routing")]
+use redknot_gnn::routing::Effort;
 use redknot_index::VectorRef;
 
 use crate::error::{Error, Result};
@@ -39,6 +41,10 @@ pub struct SearchStats {
     pub distances: u64,
     /// Nodes whose links were looked at, in the base layer and above.
     pub hops: u64,
+    /// Keys scored by a learned router.
+    pub key_scores: u64,
+    /// Whether a learned router answered.
+    pub routed: bool,
 }
 
 /// What a search found.
@@ -65,10 +71,45 @@ pub struct Search<'a, K: Key> {
 pub(crate) struct Request<'a, K: Key> {
     pub(crate) query: VectorRef<'a>,
     pub(crate) k: usize,
-    pub(crate) ef: Option<usize>,
+    pub(crate) depth: Depth,
     pub(crate) within: Option<f32>,
     pub(crate) exact: bool,
     pub(crate) filter: Option<Filter<'a, K>>,
+}
+
+/// How hard to look.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Depth {
+    /// As hard as greedy search with the default effort, and as it does so or faster.
+    Default,
+    /// As hard as greedy search with that effort, and as it does so or faster.
+    Ef(usize),
+    /// Until this recall is reached, by what was calibrated.
+    Recall(f64),
+    /// Greedy search, whatever has been trained.
+    Greedy(Option<usize>),
+    /// Routed search.
+    #[cfg(feature = "routing")]
+    Routed(Effort),
+}
+
+/// What of a request decides how it is answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ask<'a> {
+    /// The collection.
+    pub(crate) name: &'a str,
+    pub(crate) k: usize,
+    pub(crate) depth: Depth,
+}
+
+impl Ask<'_> {
+    /// The effort of a greedy search, where none was calibrated.
+    pub(crate) fn greedy_effort(&self) -> usize {
+        match self.depth {
+            Depth::Ef(ef) | Depth::Greedy(Some(ef)) => ef.max(self.k),
+            _ => (2 * self.k).max(64),
+        }
+    }
 }
 
 /// Who answers.
@@ -78,7 +119,7 @@ pub(crate) trait Target<K: Key> {
 
 impl<'a, K: Key> Search<'a, K> {
     pub(crate) fn new(target: &'a dyn Target<K>, query: VectorRef<'a>) -> Search<'a, K> {
-        let request = Request { query, k: 10, ef: None, within: None, exact: false, filter: None };
+        let request = Request { query, k: 10, depth: Depth::Default, within: None, exact: false, filter: None };
         Search { target, request }
     }
 
@@ -89,9 +130,37 @@ impl<'a, K: Key> Search<'a, K> {
     }
 
     /// Search effort: candidates that are kept while the graph is searched, 1 to 2^20, and `k` where that is
-    /// more. 64 by default, or 2·k where that is more. More raises recall and cost.
+    /// more. 64 by default, or 2·k where that is more. More raises recall and cost. Where a router has been trained
+    /// and reaches the recall of this effort in less time, it answers.
     pub fn ef(mut self, ef: usize) -> Self {
-        self.request.ef = Some(ef);
+        self.request.depth = Depth::Ef(ef);
+        self
+    }
+
+    /// As little effort as reaches this recall (0 to 1) on average, instead of [`Search::ef`]: by what was calibrated
+    /// when the router of the collection was trained, whether or not searches follow it.
+    ///
+    /// # Errors
+    /// [`Error::NotCalibrated`] when it is run, where nothing was, or not for as many as `k` rows.
+    pub fn recall(mut self, recall: f64) -> Self {
+        self.request.depth = Depth::Recall(recall);
+        self
+    }
+
+    /// Searches greedily, whatever has been trained, with the given effort or the default of [`Search::ef`].
+    pub fn greedy(mut self, ef: Option<usize>) -> Self {
+        self.request.depth = Depth::Greedy(ef);
+        self
+    }
+
+    /// Follows the router with these settings, whatever was calibrated. Greedily where the router's keys are behind the
+    /// index or it fails.
+    ///
+    /// # Errors
+    /// [`Error::NoRouter`] when it is run, where the collection has none that can be used.
+    #[cfg(feature = "routing")]
+    pub fn routed(mut self, effort: Effort) -> Self {
+        self.request.depth = Depth::Routed(effort);
         self
     }
 
@@ -124,12 +193,21 @@ impl<'a, K: Key> Search<'a, K> {
 impl<K: Key> Request<'_, K> {
     pub(crate) fn check(&self) -> Result<()> {
         check_k(self.k)?;
-        if let Some(ef) = self.ef.filter(|ef| !(1..=MAX_K).contains(ef)) {
-            return Err(Error::InvalidParameter {
-                name: "ef",
-                got: ef.to_string(),
-                expected: "1 to 1048576",
-            });
+        let wrong = |name, got: String, expected| Err(Error::InvalidParameter { name, got, expected });
+        match self.depth {
+            Depth::Ef(ef) | Depth::Greedy(Some(ef)) if !(1..=MAX_K).contains(&ef) => {
+                return wrong("ef", ef.to_string(), "1 to 1048576");
+            }
+            Depth::Recall(recall) if !(recall > 0.0 && recall <= 1.0) => {
+                return wrong("recall", recall.to_string(), "more than 0, at most 1");
+            }
+            #[cfg(feature = "routing")]
+            Depth::Routed(effort) => {
+                if let Err(error) = effort.check() {
+                    return wrong("effort", error.to_string(), "settings that a search can be made with");
+                }
+            }
+            _ => {}
         }
         if let Some(radius) = self.within
             && radius.is_nan()
@@ -139,9 +217,9 @@ impl<K: Key> Request<'_, K> {
         Ok(())
     }
 
-    /// The effort asked for, or the default.
-    pub(crate) fn effort(&self) -> usize {
-        self.ef.unwrap_or_else(|| default_effort(self.k)).max(self.k)
+    /// What decides how it is answered.
+    pub(crate) fn ask<'a>(&self, name: &'a str) -> Ask<'a> {
+        Ask { name, k: self.k, depth: self.depth }
     }
 }
 
@@ -152,15 +230,11 @@ pub(crate) fn check_k(k: usize) -> Result<()> {
     Err(Error::InvalidParameter { name: "k", got: k.to_string(), expected: "1 to 1048576" })
 }
 
-pub(crate) fn default_effort(k: usize) -> usize {
-    (2 * k).max(64)
-}
-
 impl<K: Key> fmt::Debug for Search<'_, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Search")
             .field("k", &self.request.k)
-            .field("ef", &self.request.ef)
+            .field("depth", &self.request.depth)
             .finish_non_exhaustive()
     }
 }

@@ -8,8 +8,9 @@ use redknot_storage::Snapshot;
 use crate::catalog;
 use crate::collection::Collection;
 use crate::definition::CollectionDefinition;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::key::Key;
+use crate::router::Routers;
 
 /// A committed state of the database, held: all reads through it see the same rows, whatever is written meanwhile.
 ///
@@ -17,11 +18,12 @@ use crate::key::Key;
 #[derive(Clone, Debug)]
 pub struct ReadTransaction {
     snapshot: Arc<Snapshot>,
+    routers: Arc<Routers>,
 }
 
 impl ReadTransaction {
-    pub(crate) fn new(snapshot: Arc<Snapshot>) -> ReadTransaction {
-        ReadTransaction { snapshot }
+    pub(crate) fn new(snapshot: Arc<Snapshot>, routers: Arc<Routers>) -> ReadTransaction {
+        ReadTransaction { snapshot, routers }
     }
 
     /// Opens an ordinary redb table.
@@ -39,9 +41,9 @@ impl ReadTransaction {
         definition: CollectionDefinition<'_, K, V>,
     ) -> Result<Collection<K, V>> {
         let name = definition.name;
-        let record = catalog::read(&self.snapshot, name)?.ok_or_else(|| self.unknown(name))?;
+        let record = catalog::existing(&self.snapshot, name)?;
         record.check(&definition)?;
-        Collection::new(self.snapshot.clone(), name, record)
+        Ok(Collection::new(self.snapshot.clone(), name, record, &self.routers))
     }
 
     /// Opens a collection of which only the name, the key type and the payload type are known.
@@ -49,13 +51,8 @@ impl ReadTransaction {
         &self,
         name: &str,
     ) -> Result<Collection<K, V>> {
-        let record = catalog::read(&self.snapshot, name)?.ok_or_else(|| self.unknown(name))?;
+        let record = catalog::existing(&self.snapshot, name)?;
         record.check_types::<K, V>(name)?;
-        Collection::new(self.snapshot.clone(), name, record)
-    }
-
-    fn unknown(&self, name: &str) -> Error {
-        let known = catalog::all(&self.snapshot).map(|all| all.into_iter().map(|(name, _)| name).collect());
-        Error::UnknownCollection { name: name.into(), known: known.unwrap_or_default() }
+        Ok(Collection::new(self.snapshot.clone(), name, record, &self.routers))
     }
 }

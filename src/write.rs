@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use redb::{Table, TableDefinition};
 use redknot_index::{IndexConfig, IndexRecord, Writer};
@@ -13,6 +14,7 @@ use crate::definition::CollectionDefinition;
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::keys::KeyMaps;
+use crate::router::Routers;
 
 /// The write transaction: tables and collections change together, or not at all.
 ///
@@ -22,6 +24,7 @@ pub struct WriteTransaction {
     pub(crate) txn: WriteTxn,
     /// Records of the collections that were opened.
     open: BTreeMap<String, OpenRecord>,
+    routers: Arc<Routers>,
 }
 
 struct OpenRecord {
@@ -32,8 +35,8 @@ struct OpenRecord {
 }
 
 impl WriteTransaction {
-    pub(crate) fn new(txn: WriteTxn) -> WriteTransaction {
-        WriteTransaction { txn, open: BTreeMap::new() }
+    pub(crate) fn new(txn: WriteTxn, routers: Arc<Routers>) -> WriteTransaction {
+        WriteTransaction { txn, open: BTreeMap::new(), routers }
     }
 
     /// Opens an ordinary redb table, creating it where it does not exist.
@@ -79,7 +82,7 @@ impl WriteTransaction {
 
     /// Removes a collection with all of its rows; `false` where there is none of that name.
     pub fn delete_collection(&mut self, name: &str) -> Result<bool> {
-        let record = match self.open.remove(name) {
+        let mut record = match self.open.remove(name) {
             Some(open) => open.record,
             None => match catalog::read_in(&self.txn, name)? {
                 Some(record) => record,
@@ -89,6 +92,8 @@ impl WriteTransaction {
         for array in record.index.arrays() {
             self.txn.drop_array(array)?;
         }
+        catalog::drop_router(&mut self.txn, name, &mut record)?;
+        catalog::drop_candidate(&mut self.txn, name)?;
         record.keys.delete(&mut self.txn, name)?;
         self.txn.delete_table(Values::new(&values_name(name)))?;
         catalog::remove(&self.txn, name)?;
@@ -104,6 +109,7 @@ impl WriteTransaction {
             }
             if open.record.to_bytes() != open.before {
                 Writer::open(&mut self.txn, &mut open.record.index)?.finish()?;
+                self.routers.keep_keys(&mut self.txn, &name, &mut open.record)?;
             }
             let after = open.record.to_bytes();
             if after != open.before {
@@ -142,6 +148,7 @@ impl WriteTransaction {
             key_type: K::type_name(),
             value_type: V::type_name().name().into(),
             index,
+            router: None,
         };
         // So that a reader of the new collection finds its tables, empty as they may be.
         self.txn.open_table(Values::new(&values_name(definition.name)))?;

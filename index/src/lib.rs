@@ -26,6 +26,6 @@ pub use rows::VectorRows;
 pub use search::{Neighbor, Scratch};
 pub use stored::{
     BuildOptions, BuildPhase, BuildProgress, Built, Finding, Found, OnProgress, Reader, Save, SearchParams,
-    Writer, build, count_links, nodes_in_use, verify,
+    Writer, build, count_links, nodes_by_level, nodes_in_use, verify,
 };
 pub use vector::{VectorError, VectorRef, decode, encode};

@@ -100,8 +100,8 @@ pub struct IndexRecord {
     pub(crate) epoch: u64,
     /// Changes since it was last proved that every linked node can be reached; see `stored::connect`.
     pub(crate) unchecked: u32,
-    /// The node that is searched for next; see `stored::findable`.
-    pub(crate) patrol: u32,
+    /// Rows added or removed since all fragile rows were searched for; see `stored::findable`.
+    pub(crate) unsearched: u32,
     /// What the open transaction changed. Not stored.
     pub(crate) changes: Changes,
     /// Where a build that was interrupted left its links.
@@ -117,6 +117,8 @@ pub(crate) struct Changes {
     pub(crate) suspects: RoaringBitmap,
     /// Rows that were added or removed.
     pub(crate) rows: u32,
+    /// Nodes whose links in the base layer changed; some may be free by now.
+    pub(crate) relinked: RoaringBitmap,
 }
 
 /// A build under way, as it was last saved.
@@ -152,7 +154,7 @@ struct Head {
     free_from: U32,
     has_checkpoint: U32,
     unchecked: U32,
-    patrol: U32,
+    unsearched: U32,
     epoch: U64,
     checkpoint_links: U64,
     checkpoint_upper: U64,
@@ -179,7 +181,7 @@ impl IndexRecord {
             unlinked: RoaringBitmap::new(),
             epoch: 0,
             unchecked: 0,
-            patrol: 0,
+            unsearched: 0,
             changes: Changes::default(),
             checkpoint: None,
             staging: Vec::new(),
@@ -233,6 +235,11 @@ impl IndexRecord {
         self.arrays.vectors
     }
 
+    /// The array of base-layer links, which unlinked nodes at the end may lie beyond.
+    pub fn links(&self) -> ArrayId {
+        self.arrays.links
+    }
+
     /// All arrays of the index, those of an interrupted build included.
     pub fn arrays(&self) -> Vec<ArrayId> {
         let Arrays { vectors, links, upper, levels } = self.arrays;
@@ -242,6 +249,12 @@ impl IndexRecord {
         }
         arrays.extend(&self.staging);
         arrays
+    }
+
+    /// Nodes whose links in the base layer changed in the open transaction since this was last called, added ones among
+    /// them. A node may have been deleted since.
+    pub fn take_relinked(&mut self) -> impl Iterator<Item = u32> + use<> {
+        std::mem::take(&mut self.changes.relinked).into_iter()
     }
 
     /// The record as bytes.
@@ -267,7 +280,7 @@ impl IndexRecord {
             free_from: self.free_from.into(),
             has_checkpoint: u32::from(checkpoint.is_some()).into(),
             unchecked: self.unchecked.into(),
-            patrol: self.patrol.into(),
+            unsearched: self.unsearched.into(),
             epoch: self.epoch.into(),
             checkpoint_links: array(|point| point.links),
             checkpoint_upper: array(|point| point.upper),
@@ -326,7 +339,7 @@ impl IndexRecord {
             unlinked,
             epoch: head.epoch.get(),
             unchecked: head.unchecked.get(),
-            patrol: head.patrol.get(),
+            unsearched: head.unsearched.get(),
             changes: Changes::default(),
             checkpoint: (head.has_checkpoint.get() != 0).then_some(Checkpoint {
                 links: ArrayId(head.checkpoint_links.get()),
@@ -383,7 +396,7 @@ mod tests {
             unlinked: (40..60).collect(),
             epoch: 12,
             unchecked: 3,
-            patrol: 5,
+            unsearched: 5,
             changes: Changes::default(),
             checkpoint: Some(Checkpoint {
                 links: ArrayId(5),

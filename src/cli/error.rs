@@ -75,8 +75,9 @@ pub(crate) enum CliError {
     #[error("{text:?} is not a vector ({source}): write numbers between commas, as in 0.1,-2,3")]
     Vector { text: String, source: serde_json::Error },
 
-    #[error("there is no router in this version of redknot: use --policy greedy")]
-    NoRouter,
+    #[cfg(not(all(feature = "routing", feature = "train")))]
+    #[error("this redknot was built without the feature {what:?}: build it with, or do without")]
+    LeftOut { what: &'static str },
 
     #[error("{} has vectors of dimension {got}, the collection has {expected}: use a file of the same dimension, or another collection", path.display())]
     FileDimension { path: PathBuf, expected: usize, got: usize },
@@ -90,7 +91,7 @@ pub(crate) enum CliError {
     #[error(
         "at effort {effort}, two runs returned different rows: the file is being changed by something other than redknot, or this is a bug of redknot"
     )]
-    AnswersDiffer { effort: usize },
+    AnswersDiffer { effort: String },
 
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },

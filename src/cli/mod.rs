@@ -18,8 +18,12 @@ mod memory;
 mod open;
 mod output;
 mod progress;
+#[cfg(feature = "routing")]
+mod router;
 mod rows;
 mod search;
+#[cfg(feature = "train")]
+mod train;
 pub(crate) mod vectors;
 mod verify;
 
@@ -64,6 +68,12 @@ enum Command {
     Delete(delete::Args),
     /// Measure recall and queries/s against exact ground truth.
     Bench(bench::Args),
+    /// Train a router for a collection from its own data, and keep it if it gains.
+    #[cfg(feature = "train")]
+    Train(train::Args),
+    /// Show the router of a collection with its figures, switch it on or off, or remove it.
+    #[cfg(feature = "routing")]
+    Router(router::Args),
     /// Show what a file holds.
     Info(info::Args),
     /// Check every block, key and link of a file.
@@ -113,6 +123,10 @@ fn run(command: Command) -> Result<Outcome, CliError> {
         Command::Get(args) => get::run(&args),
         Command::Delete(args) => delete::run(&args),
         Command::Bench(args) => bench::run(&args),
+        #[cfg(feature = "train")]
+        Command::Train(args) => train::run(&args),
+        #[cfg(feature = "routing")]
+        Command::Router(args) => router::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => compact::run(&args),
@@ -131,6 +145,10 @@ fn wants_json(command: &Command) -> bool {
         Command::Get(args) => args.output.json,
         Command::Delete(args) => args.output.json,
         Command::Bench(args) => args.json.is_some(),
+        #[cfg(feature = "train")]
+        Command::Train(args) => args.output.json,
+        #[cfg(feature = "routing")]
+        Command::Router(args) => args.output.json,
         Command::Info(args) => args.output.json,
         Command::Verify(args) => args.output.json,
         Command::Compact(args) => args.output.json,

@@ -154,7 +154,7 @@ fn what_cannot_be_measured_is_refused() {
     scratch.npy("stranger.npy", &vec![vec![3000_i32; 10]; 40]);
     scratch.npy("wide.npy", &rows(3, 17, 15));
     let bench = |rest: &str| scratch.run(&format!("bench db --queries queries.npy {rest}"));
-    bench("--policy greedy,router").refused(2, &["no router in this version", "--policy greedy"]);
+    bench("--policy greedy,router").refused(2, &["no router", "redknot train"]);
     bench("-k 0").refused(2, &["k = 0", "1 to 1048576"]);
     bench("--recalls 0.9,1.5").refused(2, &["--recalls", "1.5"]);
     bench("--efforts 0").refused(2, &["--efforts", "1 or more"]);

@@ -4,7 +4,7 @@ use redknot_storage::View;
 
 use super::links::NodeLinks;
 use super::writer::Writer;
-use super::{FREE, StoredLinks, StoredRows, UNLINKED};
+use super::{FREE, UNLINKED};
 use crate::search::{Query, Searcher};
 use crate::{Error, Neighbor};
 
@@ -70,11 +70,7 @@ impl Writer<'_> {
 
     fn detours(&self, from: u32, kept: &[u32], hole: &NodeLinks, layer: u8) -> Result<Vec<u32>, Error> {
         let room = self.capacity(layer).saturating_sub(kept.len());
-        let rows = StoredRows(self.txn.rows(self.record.arrays.vectors)?);
-        let graph = StoredLinks {
-            base: self.txn.csr(self.record.arrays.links)?,
-            upper: self.txn.csr(self.record.arrays.upper)?,
-        };
+        let (rows, graph) = self.graph()?;
         let searcher = Searcher { graph: &graph, rows: &rows, kernel: &self.kernel };
         let new: Vec<u32> = hole.out.iter().copied().filter(|to| *to != from && !kept.contains(to)).collect();
         let mut candidates = Vec::with_capacity(new.len());

@@ -4,7 +4,7 @@ use redknot_storage::View;
 
 use super::links::{NodeLinks, encode_upper};
 use super::writer::Writer;
-use super::{FREE, StoredLinks, StoredRows, UNLINKED};
+use super::{FREE, UNLINKED};
 use crate::build::{diverse, level_of_row, new_links};
 use crate::record::LEVELS_PER_ROW;
 use crate::search::{Query, SCRATCHES, Searcher};
@@ -91,11 +91,7 @@ impl Writer<'_> {
     fn plan(&self, node: u32, level: u8) -> Result<Vec<(u8, Vec<Neighbor>)>, Error> {
         let Some(entry) = self.record.entry else { return Ok(Vec::new()) };
         let top = self.record.top_level;
-        let rows = StoredRows(self.txn.rows(self.record.arrays.vectors)?);
-        let graph = StoredLinks {
-            base: self.txn.csr(self.record.arrays.links)?,
-            upper: self.txn.csr(self.record.arrays.upper)?,
-        };
+        let (rows, graph) = self.graph()?;
         let searcher = Searcher { graph: &graph, rows: &rows, kernel: &self.kernel };
         let query = Query::new(&self.kernel, rows.0.get(node)?);
         SCRATCHES.with(|scratch| {
@@ -142,11 +138,7 @@ impl Writer<'_> {
 
     /// Which of its links and the new one a full node keeps.
     fn choose(&self, from: u32, out: &[u32], new: Neighbor, layer: u8) -> Result<Vec<u32>, Error> {
-        let rows = StoredRows(self.txn.rows(self.record.arrays.vectors)?);
-        let graph = StoredLinks {
-            base: self.txn.csr(self.record.arrays.links)?,
-            upper: self.txn.csr(self.record.arrays.upper)?,
-        };
+        let (rows, graph) = self.graph()?;
         let searcher = Searcher { graph: &graph, rows: &rows, kernel: &self.kernel };
         let mut candidates = Vec::with_capacity(out.len() + 1);
         candidates.push(new);

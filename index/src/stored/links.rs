@@ -74,6 +74,7 @@ impl Writer<'_> {
     pub(crate) fn set_links(&mut self, node: u32, layer: u8, links: NodeLinks) -> Result<(), Error> {
         let mut bytes = Vec::with_capacity(4 * links.len());
         if layer == 0 {
+            self.record.changes.relinked.insert(node);
             links.encode(&mut bytes);
             return Ok(self.txn.set_csr_row(self.record.arrays.links, node, &bytes)?);
         }

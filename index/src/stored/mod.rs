@@ -6,6 +6,7 @@ mod delete;
 mod findable;
 mod insert;
 mod links;
+mod nodes;
 mod reader;
 mod scan;
 mod verify;
@@ -18,7 +19,8 @@ use crate::search::Adjacency;
 use crate::{Error, VectorRows};
 pub use build::{BuildOptions, BuildPhase, BuildProgress, Built, OnProgress, Save, build};
 pub use reader::{Found, Reader, SearchParams};
-pub use verify::{Finding, count_links, nodes_in_use, verify};
+pub use nodes::{count_links, nodes_by_level, nodes_in_use};
+pub use verify::{Finding, verify};
 pub use writer::Writer;
 
 /// Level code of a node that is in use and not in the graph.

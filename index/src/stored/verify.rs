@@ -48,34 +48,6 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Numbers of all nodes in use.
-pub fn nodes_in_use(view: &impl View, record: &IndexRecord) -> Result<Vec<u32>, Error> {
-    let levels = view.rows(record.arrays.levels)?;
-    let mut nodes = Vec::with_capacity(record.live as usize);
-    for node in 0..record.nodes {
-        if level_of(levels, node)? != FREE {
-            nodes.push(node);
-        }
-    }
-    Ok(nodes)
-}
-
-/// Links of all linked nodes in all layers.
-pub fn count_links(view: &impl View, record: &IndexRecord) -> Result<u64, Error> {
-    let reader = Reader::open(view, record)?;
-    let mut links = 0;
-    for node in 0..record.nodes {
-        if level_of(reader.levels, node)? >= UNLINKED {
-            continue;
-        }
-        links += NodeLinks::parse(reader.links.base.get(node)?).out.len();
-        for layer in parse_upper(node, reader.links.upper.get(node)?)? {
-            links += layer.out.len();
-        }
-    }
-    Ok(links as u64)
-}
-
 /// Checks that every linked node can be reached, that links lead to nodes of their layer, are neither repeated nor to
 /// the node itself nor too many, that each is known to its target, and that all counts agree.
 pub fn verify(view: &impl View, record: &IndexRecord) -> Result<Vec<Finding>, Error> {

@@ -17,6 +17,7 @@ fn between(low: &Point, high: &Point, recall: f64) -> Point {
     let mix = |get: fn(&Point) -> f64| get(low) + t * (get(high) - get(low));
     Point {
         effort: mix(|point| point.effort),
+        setting: high.setting,
         recall,
         qps: 1.0 / mix(|point| 1.0 / point.qps),
         p50_us: mix(|point| point.p50_us),
@@ -29,11 +30,13 @@ fn between(low: &Point, high: &Point, recall: f64) -> Point {
 
 #[cfg(test)]
 mod tests {
+    use super::super::measure::Effort;
     use super::*;
 
     fn point(effort: f64, recall: f64, qps: f64) -> Point {
         let (p50_us, p99_us) = (1e6 / qps, 2e6 / qps);
-        Point { effort, recall, qps, p50_us, p99_us, distances: effort * 10.0, key_scores: 0.0, hops: effort }
+        let setting = Effort::Greedy(effort as usize);
+        Point { effort, setting, recall, qps, p50_us, p99_us, distances: effort * 10.0, key_scores: 0.0, hops: effort }
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use redknot::{Collection, IndexConfig, SearchResult, VectorRef};
+use redknot::{Collection, IndexConfig, SearchResult, SearchStats, VectorRef};
+use serde::Serialize;
 
 use crate::cli::error::CliError;
 use crate::cli::rows::{RowKey, RowPayload};
@@ -55,12 +56,33 @@ impl Queries {
 }
 
 /// How hard to look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(in crate::cli) enum Effort {
-    /// Through the graph, with so many candidates.
+    /// As hard as greedy search with so many candidates, by whatever way is calibrated to be fastest.
     Ef(usize),
+    /// Greedily, with so many candidates.
+    Greedy(usize),
+    /// Until this recall is reached, by what was calibrated.
+    Recall(f64),
+    /// By the router, with these settings.
+    #[cfg(feature = "routing")]
+    Routed(redknot::routing::Effort),
     /// At every row.
     Exact,
+}
+
+impl Effort {
+    /// The number that is turned up for more recall.
+    pub(super) fn dial(self) -> f64 {
+        match self {
+            Effort::Ef(ef) | Effort::Greedy(ef) => ef as f64,
+            Effort::Recall(recall) => recall,
+            #[cfg(feature = "routing")]
+            Effort::Routed(effort) => effort.gamma.into(),
+            Effort::Exact => f64::INFINITY,
+        }
+    }
 }
 
 /// What a pass yielded.
@@ -72,6 +94,17 @@ pub(in crate::cli) struct Pass<K> {
     latencies: Vec<Duration>,
     /// The time of all of them, on all threads.
     wall: Duration,
+}
+
+/// What a query costs, on average.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) struct Costs {
+    /// Distances computed.
+    pub(in crate::cli) distances: f64,
+    /// Nodes whose links were looked at.
+    pub(in crate::cli) hops: f64,
+    /// Keys scored.
+    pub(in crate::cli) key_scores: f64,
 }
 
 /// The speed of a pass.
@@ -98,12 +131,17 @@ impl<K> Pass<K> {
         Speed { qps, p50_us: quantile(0.5), p99_us: quantile(0.99) }
     }
 
-    /// Distances and hops of a query, on average.
-    pub(in crate::cli) fn costs(&self) -> (f64, f64) {
+    /// What a query cost, on average.
+    pub(in crate::cli) fn costs(&self) -> Costs {
         let queries = self.results.len().max(1) as f64;
-        let distances: u64 = self.results.iter().map(|result| result.stats.distances).sum();
-        let hops: u64 = self.results.iter().map(|result| result.stats.hops).sum();
-        (distances as f64 / queries, hops as f64 / queries)
+        let mean = |of: fn(&SearchStats) -> u64| {
+            self.results.iter().map(|result| of(&result.stats)).sum::<u64>() as f64 / queries
+        };
+        Costs {
+            distances: mean(|stats| stats.distances),
+            hops: mean(|stats| stats.hops),
+            key_scores: mean(|stats| stats.key_scores),
+        }
     }
 
     /// The keys found for each query, nearest first.
@@ -132,6 +170,10 @@ pub(in crate::cli) fn pass<K: RowKey, P: RowPayload>(
             let search = collection.search(queries.get(index)).k(k);
             let search = match effort {
                 Effort::Ef(ef) => search.ef(ef),
+                Effort::Greedy(ef) => search.greedy(Some(ef)),
+                Effort::Recall(recall) => search.recall(recall),
+                #[cfg(feature = "routing")]
+                Effort::Routed(effort) => search.routed(effort),
                 Effort::Exact => search.exact(),
             };
             let start = Instant::now();

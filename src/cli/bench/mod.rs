@@ -21,9 +21,9 @@ use super::output::Output;
 use super::progress::Progress;
 use super::rows::{OnRows, RowKey, RowPayload, with_types_of};
 use super::vectors::Neighbours;
-use measure::Queries;
-use report::Bench;
-use sweep::Sweep;
+use measure::{Effort, Queries};
+use report::{Bench, Curve};
+use sweep::{Ladder, Sweep};
 use truth::{RowNames, Truth};
 
 /// Arguments of `redknot bench`.
@@ -93,7 +93,7 @@ pub(super) struct Args {
 enum Policy {
     /// The nearest candidate by distance: plain HNSW.
     Greedy,
-    /// By a trained model.
+    /// By the trained router: at each effort of its calibration, and as `recall` asks for it.
     Router,
 }
 
@@ -116,9 +116,6 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
 
 /// Options that clap cannot judge.
 fn check(args: &Args) -> Result<(), CliError> {
-    if args.policy.contains(&Policy::Router) {
-        return Err(CliError::NoRouter);
-    }
     if args.k == 0 {
         return Err(redknot::Error::InvalidParameter {
             name: "k",
@@ -178,18 +175,43 @@ impl OnRows for BenchOne<'_> {
         };
         // Whether programs read the result or people do, a terminal can show how far it is.
         let progress = Progress::new(Output { json: args.json.is_some() }, "bench", "passes");
-        let highest = args.recalls.iter().copied().fold(0.0, f64::max);
-        let measured = sweep.run(&sorted(&args.efforts), highest, args.rounds, progress)?;
+        let curves = self.curves()?;
+        let ladders: Vec<Ladder> = curves.iter().map(|(_, ladder)| ladder.clone()).collect();
+        let measured = sweep.run(&ladders, args.rounds, progress)?;
         if let Some(path) = &args.results {
-            let middle = measured.points[measured.points.len() / 2].effort as usize;
-            let keys = sweep.pass(middle)?.keys();
-            names.table(args.k, &keys)?.save(path)?;
+            let points = measured.points.iter().find(|points| !points.is_empty());
+            if let Some(middle) = points.map(|points| points[points.len() / 2].setting) {
+                names.table(args.k, &sweep.pass(middle)?.keys())?.save(path)?;
+            }
         }
-        Ok(Bench::new(args, self.database, self.info, queries.len(), measured))
+        let curves = curves.into_iter().map(|(curve, _)| curve).collect();
+        Ok(Bench::new(args, self.database, self.info, queries.len(), curves, measured))
     }
 }
 
 impl BenchOne<'_> {
+    /// What is measured for each policy.
+    fn curves(&self) -> Result<Vec<(Curve, Ladder)>, CliError> {
+        let args = self.args;
+        let mut curves = Vec::new();
+        for policy in &args.policy {
+            match policy {
+                Policy::Greedy => {
+                    let highest = args.recalls.iter().copied().fold(0.0, f64::max);
+                    let ladder = Ladder::Greedy { efforts: sorted(&args.efforts), highest };
+                    curves.push((Curve::Swept("greedy"), ladder));
+                }
+                Policy::Router => {
+                    let settings = router_settings(self.database, &self.info.name)?;
+                    curves.push((Curve::Swept("router"), Ladder::Settings(settings)));
+                    let asked = args.recalls.iter().map(|recall| Effort::Recall(*recall)).collect();
+                    curves.push((Curve::Asked("router"), Ladder::Settings(asked)));
+                }
+            }
+        }
+        Ok(curves)
+    }
+
     fn truth<K: RowKey, P: RowPayload>(
         &self,
         collection: &Collection<K, P>,
@@ -204,6 +226,24 @@ impl BenchOne<'_> {
             None => Truth::compute(collection, queries, self.args.k, self.args.threads),
         }
     }
+}
+
+/// The efforts that the router's calibration found worth considering.
+#[cfg(feature = "routing")]
+fn router_settings(database: &Database, collection: &str) -> Result<Vec<Effort>, CliError> {
+    use redknot::routing::Plan;
+    let router = database.router(collection)?;
+    let router = router.ok_or_else(|| redknot::Error::NoRouter { name: collection.to_owned() })?;
+    let settings = router.calibration.routed.iter().filter_map(|point| match point.plan {
+        Plan::Routed(effort) => Some(Effort::Routed(effort)),
+        Plan::Greedy(_) => None,
+    });
+    Ok(settings.collect())
+}
+
+#[cfg(not(feature = "routing"))]
+fn router_settings(_: &Database, _: &str) -> Result<Vec<Effort>, CliError> {
+    Err(CliError::LeftOut { what: "routing" })
 }
 
 impl Bench {

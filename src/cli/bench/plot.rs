@@ -67,12 +67,14 @@ fn render(svg: &mut String, title: &str, series: &[Series<'_>]) -> Result<(), Bo
 
 #[cfg(test)]
 mod tests {
+    use super::super::measure::Effort;
     use super::*;
 
     #[test]
     fn a_plot_is_drawn_even_of_a_single_point() {
         let point = Point {
             effort: 10.0,
+            setting: Effort::Greedy(10),
             recall: 1.0,
             qps: 1000.0,
             p50_us: 1.0,

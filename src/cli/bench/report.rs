@@ -46,6 +46,18 @@ struct PolicyResult {
     points: Vec<Point>,
     /// By recall level; null where no two points bracket it.
     at_recall: BTreeMap<String, Option<Point>>,
+    /// What asking for a recall level gave.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    asked: BTreeMap<String, Point>,
+}
+
+/// Which policy a ladder belongs to, and what of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Curve {
+    /// Rising efforts.
+    Swept(&'static str),
+    /// One point for each recall level that was asked for.
+    Asked(&'static str),
 }
 
 impl Bench {
@@ -54,12 +66,26 @@ impl Bench {
         database: &Database,
         info: &CollectionInfo,
         queries: usize,
+        curves: Vec<Curve>,
         measured: Measured,
     ) -> Self {
-        let levels = args.recalls.iter();
-        let at_recall =
-            levels.map(|&level| (level.to_string(), at_recall(&measured.points, level))).collect();
-        let greedy = PolicyResult { points: measured.points, at_recall };
+        let mut policies: BTreeMap<&'static str, PolicyResult> = BTreeMap::new();
+        for (curve, points) in curves.into_iter().zip(measured.points) {
+            let levels = args.recalls.iter();
+            match curve {
+                Curve::Swept(policy) => {
+                    let at_recall =
+                        levels.map(|&level| (level.to_string(), at_recall(&points, level))).collect();
+                    let asked = BTreeMap::new();
+                    policies.insert(policy, PolicyResult { points, at_recall, asked });
+                }
+                Curve::Asked(policy) => {
+                    if let Some(result) = policies.get_mut(policy) {
+                        result.asked = levels.map(f64::to_string).zip(points).collect();
+                    }
+                }
+            }
+        }
         Self {
             file: args.database.file.display().to_string(),
             commit: option_env!("REDKNOT_COMMIT"),
@@ -81,7 +107,7 @@ impl Bench {
             file_bytes: database.stats().ok().map(|stats| stats.file_bytes),
             cache_bytes: args.database.cache_mib << 20,
             peak_private_bytes: measured.peak_private_bytes,
-            policies: BTreeMap::from([("greedy", greedy)]),
+            policies,
         }
     }
 
@@ -114,7 +140,8 @@ impl Report for Bench {
             )?;
         }
         for (name, result) in &self.policies {
-            let header = ["", "ef", "recall", "queries/s", "p50 µs", "p99 µs", "distances", "hops"];
+            let header =
+                ["", "effort", "recall", "queries/s", "p50 µs", "p99 µs", "distances", "keys", "hops"];
             let mut table = output::table(&header, &[0]);
             for point in &result.points {
                 table.add_row(cells(name, point));
@@ -126,6 +153,9 @@ impl Report for Bench {
                     None => table.add_row([label.as_str(), "-", "not bracketed by the points"]),
                 };
             }
+            for (level, point) in &result.asked {
+                table.add_row(cells(&format!("asked {level}"), point));
+            }
             writeln!(out, "{}", table.trim_fmt())?;
         }
         match self.peak_private_bytes {
@@ -135,15 +165,16 @@ impl Report for Bench {
     }
 }
 
-fn cells(label: &str, point: &Point) -> [String; 8] {
+fn cells(label: &str, point: &Point) -> [String; 9] {
     [
         label.to_owned(),
-        format!("{:.0}", point.effort),
+        if point.effort < 10.0 { format!("{:.3}", point.effort) } else { format!("{:.0}", point.effort) },
         format!("{:.4}", point.recall),
         rate(point.qps),
         format!("{:.0}", point.p50_us),
         format!("{:.0}", point.p99_us),
         format!("{:.0}", point.distances),
+        format!("{:.0}", point.key_scores),
         format!("{:.0}", point.hops),
     ]
 }

@@ -6,7 +6,7 @@ use std::num::NonZero;
 use redknot::{Collection, Key, SearchResult};
 use serde::Serialize;
 
-use super::measure::{Effort, Pass, Queries, Speed, pass};
+use super::measure::{Costs, Effort, Pass, Queries, Speed, pass};
 use super::truth::Truth;
 use crate::cli::error::CliError;
 use crate::cli::memory;
@@ -22,8 +22,10 @@ const MIN_POINTS: usize = 5;
 /// One effort: what it finds, what it costs, how fast it is. Medians over the rounds; means over the queries.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(in crate::cli) struct Point {
-    /// Candidates kept during the search (ef).
+    /// Candidates kept during the search (ef); γ of a routed one.
     pub(in crate::cli) effort: f64,
+    /// The whole setting; of an interpolated point that of the point above.
+    pub(in crate::cli) setting: Effort,
     pub(in crate::cli) recall: f64,
     pub(in crate::cli) qps: f64,
     pub(in crate::cli) p50_us: f64,
@@ -36,11 +38,20 @@ pub(in crate::cli) struct Point {
     pub(in crate::cli) hops: f64,
 }
 
+/// One way of searching, and how hard.
+#[derive(Clone, Debug)]
+pub(super) enum Ladder {
+    /// Greedily, with these efforts, or with growing ones until this recall is passed.
+    Greedy { efforts: Vec<usize>, highest: f64 },
+    /// With these settings.
+    Settings(Vec<Effort>),
+}
+
 /// What a sweep measured.
 #[derive(Debug)]
 pub(super) struct Measured {
-    /// In the order of effort.
-    pub(super) points: Vec<Point>,
+    /// For each ladder the points in its order.
+    pub(super) points: Vec<Vec<Point>>,
     /// The most private memory seen after any pass; see [`memory::private_bytes`].
     pub(super) peak_private_bytes: Option<u64>,
 }
@@ -56,20 +67,20 @@ pub(super) struct Sweep<'a, K: RowKey, P: RowPayload> {
 
 /// A point whose speed is still being measured.
 struct Rung {
-    effort: usize,
+    ladder: usize,
+    effort: Effort,
     recall: f64,
-    costs: (f64, f64),
+    costs: Costs,
     answers: u64,
     speeds: Vec<Speed>,
 }
 
 impl<K: RowKey, P: RowPayload> Sweep<'_, K, P> {
-    /// Measures `efforts`, or those that lead to recall `highest`. The first pass at each effort warms caches up,
-    /// counts and checks; the rounds after it are timed, and have to return the same rows.
+    /// Measures all ladders. The first pass at each effort warms caches up, counts and checks; the rounds after it, in
+    /// which the efforts of all ladders take turns, are timed and have to return the same rows.
     pub(super) fn run(
         &self,
-        efforts: &[usize],
-        highest: f64,
+        ladders: &[Ladder],
         rounds: NonZero<usize>,
         mut progress: Progress,
     ) -> Result<Measured, CliError> {
@@ -77,11 +88,15 @@ impl<K: RowKey, P: RowPayload> Sweep<'_, K, P> {
         progress.phase("finding efforts");
         progress.set(0, None);
         let mut rungs: Vec<Rung> = Vec::new();
-        let ladder = Ladder::new(efforts, self.k, self.collection.len());
-        while let Some(effort) = ladder.next(rungs.len(), rungs.last().map(|rung| rung.recall), highest) {
-            rungs.push(self.rung(effort)?);
-            memory.sample();
-            progress.set(rungs.len() as u64, None);
+        for (number, ladder) in ladders.iter().enumerate() {
+            let (first, mut last) = (rungs.len(), None);
+            while let Some(effort) = ladder.next(rungs.len() - first, last, self.k, self.collection.len()) {
+                let rung = self.rung(number, effort)?;
+                last = Some(rung.recall);
+                rungs.push(rung);
+                memory.sample();
+                progress.set(rungs.len() as u64, None);
+            }
         }
         progress.phase("measuring");
         let passes = (rounds.get() * rungs.len()) as u64;
@@ -91,7 +106,7 @@ impl<K: RowKey, P: RowPayload> Sweep<'_, K, P> {
             for rung in &mut rungs {
                 let pass = self.pass(rung.effort)?;
                 if digest::<K>(&pass.results) != rung.answers {
-                    return Err(CliError::AnswersDiffer { effort: rung.effort });
+                    return Err(CliError::AnswersDiffer { effort: format!("{:?}", rung.effort) });
                 }
                 rung.speeds.push(pass.speed());
                 memory.sample();
@@ -99,18 +114,20 @@ impl<K: RowKey, P: RowPayload> Sweep<'_, K, P> {
                 progress.set(done, Some(passes));
             }
         }
-        let points = rungs.iter().map(Rung::point).collect();
+        let of = |ladder| rungs.iter().filter(|rung| rung.ladder == ladder).map(Rung::point).collect();
+        let points = (0..ladders.len()).map(of).collect();
         Ok(Measured { points, peak_private_bytes: memory.0 })
     }
 
     /// One pass at `effort`.
-    pub(super) fn pass(&self, effort: usize) -> Result<Pass<K::Owned>, CliError> {
-        pass(self.collection, self.queries, self.k, Effort::Ef(effort), self.threads)
+    pub(super) fn pass(&self, effort: Effort) -> Result<Pass<K::Owned>, CliError> {
+        pass(self.collection, self.queries, self.k, effort, self.threads)
     }
 
-    fn rung(&self, effort: usize) -> Result<Rung, CliError> {
+    fn rung(&self, ladder: usize, effort: Effort) -> Result<Rung, CliError> {
         let pass = self.pass(effort)?;
         Ok(Rung {
+            ladder,
             effort,
             recall: self.truth.recall(self.collection, self.queries, &pass.results)?,
             costs: pass.costs(),
@@ -124,39 +141,34 @@ impl Rung {
     fn point(&self) -> Point {
         let of = |get: fn(&Speed) -> f64| median(self.speeds.iter().map(get).collect());
         Point {
-            effort: self.effort as f64,
+            effort: self.effort.dial(),
+            setting: self.effort,
             recall: self.recall,
             qps: of(|speed| speed.qps),
             p50_us: of(|speed| speed.p50_us),
             p99_us: of(|speed| speed.p99_us),
-            distances: self.costs.0,
-            key_scores: 0.0,
-            hops: self.costs.1,
+            distances: self.costs.distances,
+            key_scores: self.costs.key_scores,
+            hops: self.costs.hops,
         }
     }
 }
 
-/// The efforts to measure, one after the other.
-struct Ladder<'a> {
-    given: &'a [usize],
-    first: f64,
-    last: usize,
-}
-
-impl<'a> Ladder<'a> {
-    fn new(given: &'a [usize], k: usize, rows: u64) -> Self {
-        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-        Self { given, first: k as f64, last: rows.min(MAX_EFFORT).max(k) }
-    }
-
-    /// The effort after `measured` others, of which the last had `recall`.
-    fn next(&self, measured: usize, recall: Option<f64>, highest: f64) -> Option<usize> {
-        if !self.given.is_empty() {
-            return self.given.get(measured).copied();
+impl Ladder {
+    /// The effort after `measured` others, of which the last had `recall`, for `k` of `rows`.
+    fn next(&self, measured: usize, recall: Option<f64>, k: usize, rows: u64) -> Option<Effort> {
+        match self {
+            Ladder::Settings(settings) => settings.get(measured).copied(),
+            Ladder::Greedy { efforts, .. } if !efforts.is_empty() => {
+                efforts.get(measured).copied().map(Effort::Greedy)
+            }
+            Ladder::Greedy { highest, .. } => {
+                let last = usize::try_from(rows).unwrap_or(usize::MAX).min(MAX_EFFORT).max(k);
+                let reached = recall.is_some_and(|recall| recall >= *highest);
+                let effort = (k as f64 * 2.0_f64.powf(measured as f64 / 2.0)).round() as usize;
+                (effort <= last && !(reached && measured >= MIN_POINTS)).then_some(Effort::Greedy(effort))
+            }
         }
-        let reached = recall.is_some_and(|recall| recall >= highest);
-        let effort = (self.first * 2.0_f64.powf(measured as f64 / 2.0)).round() as usize;
-        (effort <= self.last && !(reached && measured >= MIN_POINTS)).then_some(effort)
     }
 }
 
@@ -205,14 +217,19 @@ mod tests {
 
     #[test]
     fn the_ladder_ends_once_the_recall_is_passed_or_the_rows_are() {
-        let ladder = Ladder::new(&[], 10, 1000);
-        let efforts: Vec<_> = (0..5).map_while(|i| ladder.next(i, Some(1.0), 0.99)).collect();
+        let ladder = Ladder::Greedy { efforts: Vec::new(), highest: 0.99 };
+        let next = |measured, recall| match ladder.next(measured, Some(recall), 10, 1000) {
+            Some(Effort::Greedy(ef)) => Some(ef),
+            other => other.map(|other| panic!("{other:?}")),
+        };
+        let efforts: Vec<_> = (0..5).map_while(|i| next(i, 1.0)).collect();
         assert_eq!(efforts, [10, 14, 20, 28, 40]);
-        assert_eq!(ladder.next(5, Some(1.0), 0.99), None);
-        assert_eq!(ladder.next(5, Some(0.5), 0.99), Some(57));
-        assert_eq!(ladder.next(14, Some(0.5), 0.99), None);
-        let given = Ladder::new(&[7, 3], 10, 1000);
-        assert_eq!([given.next(0, None, 0.9), given.next(1, Some(1.0), 0.9)], [Some(7), Some(3)]);
-        assert_eq!(given.next(2, Some(0.1), 0.9), None);
+        assert_eq!(next(5, 1.0), None);
+        assert_eq!(next(5, 0.5), Some(57));
+        assert_eq!(next(14, 0.5), None);
+        let given = Ladder::Greedy { efforts: vec![7, 3], highest: 0.9 };
+        let next = |measured| given.next(measured, Some(1.0), 10, 1000);
+        assert_eq!([next(0), next(1)], [Some(Effort::Greedy(7)), Some(Effort::Greedy(3))]);
+        assert_eq!(next(2), None);
     }
 }

@@ -8,7 +8,7 @@ use redknot::Database;
 use super::data::Data;
 use super::{COLLECTION, K, Stage};
 use crate::cli::bench::interpolate::Point;
-use crate::cli::bench::measure::{Effort, Pass, Queries, pass};
+use crate::cli::bench::measure::{Costs, Effort, Pass, Queries, pass};
 use crate::cli::bench::plot::{self, Series};
 use crate::cli::bench::truth::{RowNames, Truth};
 use crate::cli::error::CliError;
@@ -61,7 +61,7 @@ pub(super) fn measure(
         format!("{exact_recall:.4}"),
         rate(exact_qps),
         "1.0".to_owned(),
-        rate(exact.costs().0),
+        rate(exact.costs().distances),
     ]);
     let mut points = Vec::new();
     for ef in EFFORTS {
@@ -89,15 +89,16 @@ pub(super) fn measure(
 
 fn point(ef: usize, recall: f64, pass: &Pass<u64>) -> Point {
     let speed = pass.speed();
-    let (distances, hops) = pass.costs();
+    let Costs { distances, hops, key_scores } = pass.costs();
     Point {
         effort: ef as f64,
+        setting: Effort::Ef(ef),
         recall,
         qps: speed.qps,
         p50_us: speed.p50_us,
         p99_us: speed.p99_us,
         distances,
-        key_scores: 0.0,
+        key_scores,
         hops,
     }
 }
@@ -112,7 +113,7 @@ impl Speeds {
             p50_us: 0.0,
             p99_us: 0.0,
             distances: 0.0,
-            key_scores: 0.0,
+            key_scores,
             hops: 0.0,
         };
         let series =

@@ -1,0 +1,358 @@
+//! What each effort gives and costs on held-out queries, and so which one a recall asks for.
+
+use std::time::Instant;
+
+use rayon::prelude::*;
+use redknot_index::{Neighbor, Reader, SearchParams};
+use redknot_storage::Rows;
+use serde::{Deserialize, Serialize};
+
+use super::{Effort, Mode, RouteError, Router};
+
+/// Queries with their true answers, which the model was not trained on.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldOut<'a> {
+    /// The queries, encoded as the rows of the index are.
+    pub queries: &'a [Vec<u8>],
+    /// For each query the distance of its true k-th neighbour: an answer counts if it is no farther.
+    pub kth: &'a [f32],
+    /// How many neighbours are asked for.
+    pub k: usize,
+}
+
+/// What searches give and cost, on average over the queries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    /// Share of the true k nearest that were found.
+    pub recall: f64,
+    /// Microseconds of a query, on one thread: the median of several rounds.
+    pub micros: f64,
+    /// Full-precision distances.
+    pub distances: f64,
+    /// Keys scored.
+    pub key_scores: f64,
+    /// Nodes whose links were looked at.
+    pub hops: f64,
+}
+
+/// How a query is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Plan {
+    /// Best-first by distance, with so many candidates.
+    Greedy(usize),
+    /// By the keys.
+    Routed(Effort),
+}
+
+/// A plan with what it gives and costs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The plan.
+    pub plan: Plan,
+    /// What it gives and costs.
+    pub figures: Figures,
+}
+
+/// The plans worth considering: those that no other one beats in both recall and time, by rising recall.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// How many neighbours were asked for; what is said holds for as many and fewer.
+    pub k: usize,
+    /// Number of queries.
+    pub queries: usize,
+    /// Greedy search, by rising `ef`.
+    pub greedy: Vec<Measured>,
+    /// Routed search.
+    pub routed: Vec<Measured>,
+}
+
+/// A recall level, as greedy and routed search reach it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Level {
+    /// The recall.
+    pub recall: f64,
+    /// Greedy search, interpolated between efforts; `None` where it does not reach the level.
+    pub greedy: Option<Figures>,
+    /// The cheapest routed search that reaches the level.
+    pub routed: Option<Measured>,
+}
+
+impl Level {
+    /// Whether routing is worth its while here: it takes less time and fewer distances.
+    pub fn gains(&self) -> bool {
+        match (&self.greedy, &self.routed) {
+            (Some(greedy), Some(routed)) => {
+                routed.figures.micros < greedy.micros && routed.figures.distances < greedy.distances
+            }
+            (None, Some(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Efforts of greedy search are measured up to this one.
+const MAX_EF: usize = 2048;
+/// A recall after which more effort is not measured.
+const ENOUGH: f64 = 0.9985;
+/// Rounds of timing, of which the median counts.
+const ROUNDS: usize = 5;
+/// Queries of a round.
+const TIMED_QUERIES: usize = 250;
+/// A plan so much slower than another of no less recall in the first pass is not timed again.
+const HOPELESS: f64 = 1.25;
+
+const GAMMAS: [f32; 15] =
+    [1.0, 1.02, 1.04, 1.06, 1.08, 1.1, 1.13, 1.16, 1.2, 1.25, 1.3, 1.36, 1.44, 1.55, 1.7];
+const RERANKS: [usize; 6] = [2, 3, 4, 6, 9, 14];
+
+/// Measures greedy search at growing `ef`, and routed search at many efforts, on the same queries. Times are taken one
+/// query after the other on this thread, in rounds in which all plans take turns.
+///
+/// # Errors
+/// What a search fails with; [`redknot_index::Error::Cancelled`] where `go_on` says no.
+pub fn calibrate(
+    reader: &Reader<'_>,
+    keys: Rows<'_>,
+    router: &Router,
+    held_out: HeldOut<'_>,
+    go_on: &(dyn Fn() -> bool + Sync),
+) -> Result<Calibration, RouteError> {
+    let bench = Bench { reader, keys, router, held_out, go_on };
+    let greedy = bench.greedy_plans()?;
+    let routed = front(bench.counted(routed_plans(held_out.k))?, HOPELESS);
+    let mut all: Vec<Measured> = greedy.iter().chain(&routed).copied().collect();
+    bench.time(&mut all)?;
+    let routed = front(all.split_off(greedy.len()), 1.0);
+    Ok(Calibration { k: held_out.k, queries: held_out.queries.len(), greedy: all, routed })
+}
+
+fn routed_plans(k: usize) -> Vec<Plan> {
+    let base = Effort::default();
+    let route = GAMMAS.iter().flat_map(|&gamma| {
+        RERANKS.iter().map(move |times| Effort { gamma, rerank: k * times, ..base })
+    });
+    let lazy = GAMMAS.iter().flat_map(|&gamma| {
+        [1, 3].iter().map(move |times| Effort { mode: Mode::Lazy, gamma, rerank: k * times, ..base })
+    });
+    route.chain(lazy).map(Plan::Routed).collect()
+}
+
+struct Bench<'a> {
+    reader: &'a Reader<'a>,
+    keys: Rows<'a>,
+    router: &'a Router,
+    held_out: HeldOut<'a>,
+    go_on: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Bench<'_> {
+    /// Greedy search from `ef` = k by factors of √2 until more would find nothing more.
+    fn greedy_plans(&self) -> Result<Vec<Measured>, RouteError> {
+        let mut measured: Vec<Measured> = Vec::new();
+        let mut ef = self.held_out.k as f64;
+        while ef < MAX_EF as f64 && measured.last().is_none_or(|last| last.figures.recall < ENOUGH) {
+            measured.extend(self.counted(vec![Plan::Greedy(ef.round() as usize)])?);
+            ef *= std::f64::consts::SQRT_2;
+        }
+        Ok(measured)
+    }
+
+    /// Recall and counts of each plan, and a first guess of its time.
+    fn counted(&self, plans: Vec<Plan>) -> Result<Vec<Measured>, RouteError> {
+        plans.into_iter().map(|plan| Ok(Measured { plan, figures: self.count(plan)? })).collect()
+    }
+
+    fn count(&self, plan: Plan) -> Result<Figures, RouteError> {
+        let HeldOut { queries, kth, .. } = self.held_out;
+        let start = Instant::now();
+        let sums = queries.par_iter().zip(kth).map(|(query, kth)| {
+            if !(self.go_on)() {
+                return Err(redknot_index::Error::Cancelled.into());
+            }
+            let (neighbors, costs) = self.answer(plan, query)?;
+            let found = neighbors.iter().filter(|neighbor| neighbor.distance <= *kth).count();
+            Ok::<_, RouteError>([found as f64, costs[0], costs[1], costs[2]])
+        });
+        let add = |a: [f64; 4], b: [f64; 4]| Ok(std::array::from_fn(|i| a[i] + b[i]));
+        let sums = sums.try_reduce(|| [0.0; 4], add)?;
+        let n = queries.len().max(1) as f64;
+        let micros = start.elapsed().as_secs_f64() * 1e6 / n;
+        let recall = sums[0] / (n * self.held_out.k as f64);
+        Ok(Figures { recall, micros, distances: sums[1] / n, key_scores: sums[2] / n, hops: sums[3] / n })
+    }
+
+    /// The neighbours, and the distances, key scores and hops that they took.
+    fn answer(&self, plan: Plan, query: &[u8]) -> Result<(Vec<Neighbor>, [f64; 3]), RouteError> {
+        let k = self.held_out.k;
+        Ok(match plan {
+            Plan::Greedy(ef) => {
+                let found = self.reader.search(query, SearchParams { k, ef })?;
+                (found.neighbors, [found.distances as f64, 0.0, found.hops as f64])
+            }
+            Plan::Routed(effort) => {
+                let routed = self.router.search(self.reader, self.keys, query, k, &effort)?;
+                let costs = [routed.distances as f64, routed.key_scores as f64, routed.hops as f64];
+                (routed.neighbors, costs)
+            }
+        })
+    }
+
+    fn time(&self, plans: &mut [Measured]) -> Result<(), RouteError> {
+        let queries = self.held_out.queries;
+        let mut times = vec![Vec::with_capacity(ROUNDS); plans.len()];
+        for round in 0..ROUNDS {
+            let part = queries.iter().cycle().skip(round * TIMED_QUERIES).take(TIMED_QUERIES.min(queries.len()));
+            for (plan, times) in plans.iter().zip(&mut times) {
+                let start = Instant::now();
+                for query in part.clone() {
+                    self.answer(plan.plan, query)?;
+                }
+                times.push(start.elapsed().as_secs_f64() * 1e6 / TIMED_QUERIES.min(queries.len()).max(1) as f64);
+                if !(self.go_on)() {
+                    return Err(redknot_index::Error::Cancelled.into());
+                }
+            }
+        }
+        for (plan, times) in plans.iter_mut().zip(&mut times) {
+            times.sort_unstable_by(f64::total_cmp);
+            plan.figures.micros = times[times.len() / 2];
+        }
+        Ok(())
+    }
+}
+
+/// Those that no other one of at least the same recall beats by `factor` in time, by rising recall.
+fn front(mut measured: Vec<Measured>, factor: f64) -> Vec<Measured> {
+    measured.sort_unstable_by(|a, b| {
+        let by_time = || a.figures.micros.total_cmp(&b.figures.micros);
+        b.figures.recall.total_cmp(&a.figures.recall).then_with(by_time)
+    });
+    let mut fastest = f64::INFINITY;
+    measured.retain(|point| {
+        let micros = point.figures.micros;
+        let keep = micros < factor * fastest;
+        fastest = fastest.min(micros);
+        keep
+    });
+    measured.reverse();
+    measured
+}
+
+impl Calibration {
+    /// Both ways of searching at a recall level.
+    pub fn level(&self, recall: f64) -> Level {
+        let routed = self.routed.iter().filter(|point| point.figures.recall >= recall);
+        let routed = routed.min_by(|a, b| a.figures.micros.total_cmp(&b.figures.micros)).copied();
+        Level { recall, greedy: self.greedy_at(recall), routed }
+    }
+
+    /// Greedy search at a recall level, interpolated between the efforts on both sides of it.
+    fn greedy_at(&self, recall: f64) -> Option<Figures> {
+        let after = self.greedy.iter().position(|point| point.figures.recall >= recall)?;
+        let high = self.greedy[after].figures;
+        let Some(low) = after.checked_sub(1).map(|before| self.greedy[before].figures) else { return Some(high) };
+        let share = (recall - low.recall) / (high.recall - low.recall).max(f64::MIN_POSITIVE);
+        let between = |of: fn(&Figures) -> f64| of(&low) + share * (of(&high) - of(&low));
+        Some(Figures {
+            recall,
+            micros: between(|figures| figures.micros),
+            distances: between(|figures| figures.distances),
+            key_scores: 0.0,
+            hops: between(|figures| figures.hops),
+        })
+    }
+
+    /// The fastest plan whose measured recall is at least `recall`; the one of most recall where none reaches it.
+    pub fn plan(&self, recall: f64) -> Option<Plan> {
+        let all = || self.greedy.iter().chain(&self.routed);
+        let reaching = all().filter(|point| point.figures.recall >= recall);
+        let fastest = reaching.min_by(|a, b| a.figures.micros.total_cmp(&b.figures.micros));
+        let best = || all().max_by(|a, b| a.figures.recall.total_cmp(&b.figures.recall));
+        fastest.or_else(best).map(|point| point.plan)
+    }
+
+    /// The least effort of greedy search that was measured to reach `recall`; the most where none did.
+    pub fn greedy_effort(&self, recall: f64) -> usize {
+        let reaching = self.greedy.iter().find(|point| point.figures.recall >= recall);
+        match reaching.or(self.greedy.last()).map(|point| point.plan) {
+            Some(Plan::Greedy(ef)) => ef,
+            _ => self.k,
+        }
+    }
+
+    /// The fastest plan that finds at least as much as greedy search with `ef`.
+    pub fn plan_for_ef(&self, ef: usize) -> Plan {
+        let greedy = Plan::Greedy(ef);
+        let ef_of = |point: &Measured| match point.plan {
+            Plan::Greedy(ef) => ef,
+            Plan::Routed(_) => usize::MAX,
+        };
+        // The next effort that was measured, as it finds no less; beyond the last nothing is known.
+        match self.greedy.iter().find(|point| ef_of(point) >= ef) {
+            Some(point) => match self.plan(point.figures.recall) {
+                Some(Plan::Routed(effort)) => Plan::Routed(effort),
+                _ => greedy,
+            },
+            None => greedy,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(plan: Plan, recall: f64, micros: f64) -> Measured {
+        Measured { plan, figures: Figures { recall, micros, distances: micros, ..Figures::default() } }
+    }
+
+    fn calibration() -> Calibration {
+        let routed = |gamma| Plan::Routed(Effort { gamma, ..Effort::default() });
+        Calibration {
+            k: 10,
+            queries: 100,
+            greedy: vec![
+                point(Plan::Greedy(10), 0.8, 10.0),
+                point(Plan::Greedy(20), 0.9, 20.0),
+                point(Plan::Greedy(40), 0.99, 40.0),
+            ],
+            routed: vec![point(routed(1.1), 0.85, 8.0), point(routed(1.2), 0.95, 12.0)],
+        }
+    }
+
+    #[test]
+    fn the_fastest_plan_of_enough_recall_is_chosen() {
+        let calibration = calibration();
+        let gamma = |plan| match plan {
+            Some(Plan::Routed(effort)) => effort.gamma,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(gamma(calibration.plan(0.8)), 1.1);
+        assert_eq!(gamma(calibration.plan(0.86)), 1.2);
+        assert_eq!(calibration.plan(0.97), Some(Plan::Greedy(40)));
+        assert_eq!(calibration.plan(0.999), Some(Plan::Greedy(40)), "the most that there is");
+        assert_eq!(gamma(Some(calibration.plan_for_ef(15))), 1.2);
+        assert_eq!(calibration.plan_for_ef(30), Plan::Greedy(30), "nothing else finds as much as ef = 40");
+        assert_eq!(calibration.plan_for_ef(100), Plan::Greedy(100), "beyond what was measured");
+        assert_eq!(Calibration::default().plan(0.9), None);
+    }
+
+    #[test]
+    fn levels_are_interpolated() {
+        let level = calibration().level(0.85);
+        let greedy = level.greedy.unwrap();
+        assert!((greedy.micros - 15.0).abs() < 1e-9, "{greedy:?}");
+        assert_eq!(level.routed.unwrap().figures.micros, 8.0);
+        assert!(level.gains());
+        let level = calibration().level(0.97);
+        assert!(level.routed.is_none() && !level.gains());
+    }
+
+    #[test]
+    fn beaten_plans_are_left_out() {
+        let plan = Plan::Greedy(1);
+        let kept = front(vec![point(plan, 0.9, 5.0), point(plan, 0.8, 6.0), point(plan, 0.7, 1.0)], 1.0);
+        let recalls: Vec<f64> = kept.iter().map(|point| point.figures.recall).collect();
+        assert_eq!(recalls, [0.7, 0.9]);
+    }
+}

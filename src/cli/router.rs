@@ -1,0 +1,141 @@
+//! `redknot router`
+
+use std::io::{self, Write};
+
+use redknot::RouterInfo;
+use redknot::routing::{Level, Plan};
+use serde::Serialize;
+
+use super::Outcome;
+use super::error::CliError;
+use super::open::{CollectionArgs, DatabaseArgs};
+use super::output::{self, Output, Report};
+
+/// Arguments of `redknot router`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    collection: CollectionArgs,
+
+    /// What to do with it; without, it is shown.
+    #[arg(long, value_enum)]
+    set: Option<Setting>,
+}
+
+/// What can be done with a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Setting {
+    /// Searches follow it wherever it gains.
+    Enabled,
+    /// Searches are greedy; the calibration still serves those that ask for a recall.
+    Disabled,
+    /// Remove its model, keys and calibration.
+    Dropped,
+}
+
+/// Runs `redknot router`.
+pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
+    let database = match args.set {
+        None => args.database.open_to_read()?,
+        Some(_) => args.database.open_to_write()?,
+    };
+    let name = args.collection.find(&database)?.name;
+    match args.set {
+        None => {}
+        Some(Setting::Dropped) => {
+            let dropped = database.drop_router(&name)?;
+            args.output.show(&Dropped { collection: name, dropped })?;
+            return Ok(if dropped { Outcome::Done } else { Outcome::Findings });
+        }
+        Some(setting) => database.enable_router(&name, setting == Setting::Enabled)?,
+    }
+    let router = database.router(&name)?.ok_or(redknot::Error::NoRouter { name })?;
+    args.output.show(&Shown(router))?;
+    Ok(Outcome::Done)
+}
+
+#[derive(Serialize)]
+struct Dropped {
+    collection: String,
+    dropped: bool,
+}
+
+impl Report for Dropped {
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        match self.dropped {
+            true => writeln!(out, "{}: the router is gone; searches are greedy", self.collection),
+            false => writeln!(out, "{}: there was no router", self.collection),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Shown(RouterInfo);
+
+impl Report for Shown {
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        let RouterInfo { collection, training, calibration, .. } = &self.0;
+        let state = match &self.0 {
+            router if !router.enabled => "disabled: searches are greedy",
+            router if !router.fresh => {
+                "behind the index: searches are greedy until the keys are made anew (build, or train)"
+            }
+            router if !router.gains => "no gain: searches are greedy",
+            _ => "searches follow it wherever it is faster",
+        };
+        writeln!(out, "{collection}: {state}")?;
+        writeln!(
+            out,
+            "keys of {} bytes, λ = {}, {} in all; learned from {} {}queries on {} rows in {:.1} s",
+            self.0.key_bytes,
+            self.0.lambda,
+            output::bytes(self.0.bytes),
+            output::count(training.queries as u64),
+            if training.synthesised { "made-up " } else { "" },
+            output::count(training.rows),
+            training.seconds,
+        )?;
+        writeln!(
+            out,
+            "calibrated for k ≤ {} with {} queries that it did not learn from:",
+            calibration.k,
+            output::count(calibration.queries as u64)
+        )?;
+        writeln!(out, "{}", level_table(&self.0.levels))
+    }
+}
+
+/// Both ways of searching at each recall level.
+pub(super) fn level_table(levels: &[Level]) -> String {
+    let header =
+        ["recall", "greedy µs", "router µs", "faster", "distances", "router's", "hops", "router's", "effort"];
+    let mut table = output::table(&header, &[8]);
+    for level in levels {
+        let mut row = vec![format!("{:.3}", level.recall)];
+        let figures = (level.greedy, level.routed.map(|routed| routed.figures));
+        let pair = |of: fn(&redknot::routing::Figures) -> f64| {
+            let show = |figures: Option<f64>| figures.map_or("-".to_owned(), |x| format!("{x:.0}"));
+            [show(figures.0.as_ref().map(of)), show(figures.1.as_ref().map(of))]
+        };
+        row.extend(pair(|figures| figures.micros));
+        row.push(match figures {
+            (Some(greedy), Some(routed)) => format!("{:.2} ×", greedy.micros / routed.micros),
+            _ => "-".to_owned(),
+        });
+        row.extend(pair(|figures| figures.distances));
+        row.extend(pair(|figures| figures.hops));
+        row.push(match level.routed.map(|routed| routed.plan) {
+            Some(Plan::Routed(effort)) => {
+                format!("{:?} γ {:.2} rerank {}", effort.mode, effort.gamma, effort.rerank)
+            }
+            _ => String::new(),
+        });
+        table.add_row(row);
+    }
+    table.trim_fmt()
+}

@@ -1,0 +1,135 @@
+//! How a search is answered: which plan, and what happens when it fails.
+
+use std::sync::Arc;
+
+use redknot_gnn::routing::{Calibration, Effort, Plan};
+use redknot_index::{Found, Reader, SearchParams};
+use redknot_storage::{ArrayId, Snapshot, View};
+
+use super::RoutingMetrics;
+use super::cache::{Loaded, Routers};
+use crate::catalog::Record;
+use crate::error::{Error, Result};
+use crate::query::{Ask, Depth};
+
+/// What guides the searches of a collection: its router, or nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Guide {
+    loaded: Option<Arc<Loaded>>,
+    /// The array of keys, where it agrees with the index.
+    keys: Option<ArrayId>,
+}
+
+/// What a search found, and what following keys cost.
+pub(crate) struct Answer {
+    pub(crate) found: Found,
+    pub(crate) key_scores: u64,
+    pub(crate) routed: bool,
+}
+
+impl Guide {
+    /// What guides searches in a committed state.
+    pub(crate) fn new(routers: &Routers, snapshot: &Snapshot, name: &str, record: &Record) -> Guide {
+        let Some(router) = record.router else { return Guide::default() };
+        let loaded = routers.get(snapshot, name, router);
+        let keys = (router.epoch == record.index.epoch()).then_some(router.keys);
+        Guide { loaded, keys }
+    }
+
+    /// The nearest rows, by whichever way `ask` or the calibration says.
+    pub(crate) fn search(
+        &self,
+        view: &impl View,
+        reader: &Reader<'_>,
+        query: &[u8],
+        ask: &Ask,
+    ) -> Result<Answer> {
+        let greedy = match self.plan(ask)? {
+            Plan::Greedy(ef) => ef,
+            Plan::Routed(effort) => {
+                if let Some(answer) = self.route(view, reader, query, ask.k, &effort) {
+                    return Ok(answer);
+                }
+                self.greedy_effort(ask)?
+            }
+        };
+        let found = reader.search(query, SearchParams { k: ask.k, ef: greedy })?;
+        Ok(Answer { found, key_scores: 0, routed: false })
+    }
+
+    /// The effort of a greedy search that gives what `ask` wants.
+    pub(crate) fn greedy_effort(&self, ask: &Ask) -> Result<usize> {
+        match ask.depth {
+            Depth::Recall(recall) => Ok(self.calibration(ask, recall)?.greedy_effort(recall).max(ask.k)),
+            _ => Ok(ask.greedy_effort()),
+        }
+    }
+
+    /// What the router did so far.
+    pub(crate) fn metrics(&self) -> Option<RoutingMetrics> {
+        self.loaded.as_ref().map(|loaded| loaded.counts.get())
+    }
+
+    fn plan(&self, ask: &Ask) -> Result<Plan> {
+        let active = self.loaded.as_deref().filter(|loaded| loaded.active && self.keys.is_some());
+        match ask.depth {
+            Depth::Greedy(_) => Ok(Plan::Greedy(ask.greedy_effort())),
+            Depth::Routed(effort) if self.loaded.is_some() => Ok(Plan::Routed(effort)),
+            Depth::Routed(_) => Err(Error::NoRouter { name: ask.name.into() }),
+            Depth::Recall(recall) => match (self.calibration(ask, recall)?, active) {
+                (calibration, Some(_)) => Ok(calibration.plan(recall).unwrap_or(Plan::Greedy(ask.k))),
+                (calibration, None) => Ok(Plan::Greedy(calibration.greedy_effort(recall).max(ask.k))),
+            },
+            Depth::Ef(_) | Depth::Default => {
+                let ef = ask.greedy_effort();
+                // What was measured for k neighbours holds for fewer, not for more.
+                let calibration = active.map(|loaded| &loaded.record.calibration);
+                let calibration = calibration.filter(|calibration| ask.k <= calibration.k);
+                Ok(calibration.map_or(Plan::Greedy(ef), |calibration| calibration.plan_for_ef(ef)))
+            }
+        }
+    }
+
+    fn calibration(&self, ask: &Ask, recall: f64) -> Result<&Calibration> {
+        let loaded = self.loaded.as_ref();
+        let calibration = loaded.map(|loaded| &loaded.record.calibration);
+        calibration.filter(|calibration| ask.k <= calibration.k).ok_or_else(|| Error::NotCalibrated {
+            name: ask.name.into(),
+            recall,
+            k: ask.k,
+            calibrated: calibration.map(|calibration| calibration.k),
+        })
+    }
+
+    /// Follows the keys. `None` where that fails: greedy search answers then.
+    fn route(
+        &self,
+        view: &impl View,
+        reader: &Reader<'_>,
+        query: &[u8],
+        k: usize,
+        effort: &Effort,
+    ) -> Option<Answer> {
+        let (loaded, keys) = (self.loaded.as_deref()?, self.keys?);
+        let rows = view.rows(keys).map_err(redknot_gnn::routing::RouteError::Keys);
+        let routed = rows.and_then(|rows| loaded.router.search(reader, rows, query, k, effort));
+        match routed {
+            Ok(routed) => {
+                loaded.counts.count(&routed);
+                let key_scores = routed.key_scores;
+                let found = Found {
+                    neighbors: routed.neighbors,
+                    exact: routed.exact,
+                    distances: routed.distances,
+                    hops: routed.hops,
+                };
+                Some(Answer { found, key_scores, routed: true })
+            }
+            Err(error) => {
+                loaded.counts.count_fallback();
+                tracing::debug!(%error, "a search could not be routed and is answered greedily");
+                None
+            }
+        }
+    }
+}

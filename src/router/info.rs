@@ -1,0 +1,55 @@
+//! What a file says of a router.
+
+use redknot_gnn::routing::{Calibration, Level};
+use redknot_storage::{Snapshot, array_bytes};
+use serde::Serialize;
+
+use super::record::{Training, read};
+use crate::catalog::Record;
+use crate::error::Result;
+
+/// A router as the file describes it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RouterInfo {
+    /// The collection.
+    pub collection: String,
+    /// Whether searches may follow it; see [`crate::Database::enable_router`].
+    pub enabled: bool,
+    /// Whether its keys agree with the index. Where they do not, searches are greedy until it is trained or its keys
+    /// are made anew.
+    pub fresh: bool,
+    /// Whether it is worth its while at one recall level at least. Where it is not, searches are greedy.
+    pub gains: bool,
+    /// Both ways of searching at several recall levels, as measured on held-out queries.
+    pub levels: Vec<Level>,
+    /// All efforts that are worth considering.
+    pub calibration: Calibration,
+    /// How the model came about.
+    pub training: Training,
+    /// Bytes of a key.
+    pub key_bytes: usize,
+    /// λ, the share of the neighbours' mean in what a key stands for.
+    pub lambda: f32,
+    /// Bytes of all keys, the model and the landmarks in the file.
+    pub bytes: u64,
+}
+
+/// The router of a collection, if it has one.
+pub(crate) fn info(snapshot: &Snapshot, name: &str, record: &Record) -> Result<Option<RouterInfo>> {
+    let Some(keys) = record.router else { return Ok(None) };
+    let (router, model) = read(snapshot, name)?;
+    let landmark_bytes = router.landmarks.len() * (4 + model.key_bytes);
+    Ok(Some(RouterInfo {
+        collection: name.into(),
+        enabled: router.enabled,
+        fresh: keys.epoch == record.index.epoch(),
+        gains: router.gains(),
+        levels: router.levels(),
+        key_bytes: model.key_bytes,
+        lambda: model.lambda,
+        bytes: array_bytes(snapshot, keys.keys)? + (model.to_bytes().len() + landmark_bytes) as u64,
+        calibration: router.calibration,
+        training: router.training,
+    }))
+}

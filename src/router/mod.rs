@@ -1,0 +1,25 @@
+//! The learned router of a collection: what the file keeps of it, and when a search follows it.
+//!
+//! A router is a key model, an array with the key of every node, landmarks, and a calibration: what each effort gave and
+//! cost on held-out queries. The keys agree with one epoch of the index; commits keep them up to date. Whatever is wrong
+//! with a router (its keys are of another epoch, its model cannot be read, a search with it fails) means greedy search.
+
+mod cache;
+mod encode;
+mod guide;
+mod info;
+mod metrics;
+mod record;
+mod switch;
+#[cfg(feature = "train")]
+mod train;
+
+pub(crate) use cache::Routers;
+pub(crate) use guide::Guide;
+pub use info::RouterInfo;
+pub(crate) use info::info;
+pub use metrics::RoutingMetrics;
+pub use record::Training;
+pub(crate) use switch::set_enabled;
+#[cfg(feature = "train")]
+pub use train::{RouterProgress, RouterTraining, TrainingReport};
