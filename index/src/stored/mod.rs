@@ -15,6 +15,7 @@ use redknot_storage::{Csr, Rows};
 use crate::record::LEVELS_PER_ROW;
 use crate::search::Adjacency;
 use crate::{Error, VectorRows};
+pub(crate) use links::INCOMING;
 pub use build::{BuildOptions, BuildPhase, BuildProgress, Built, OnProgress, Save, build};
 pub use reader::{Found, Reader, SearchParams};
 pub use verify::{Finding, count_links, nodes_in_use, verify};
