@@ -29,6 +29,8 @@ mod record;
 mod refresh;
 mod row;
 mod store;
+#[cfg(test)]
+mod tests;
 mod undirected;
 
 use std::ops::ControlFlow;

@@ -42,10 +42,8 @@ pub fn refresh_features(
 ) -> Result<Refreshed, Error> {
     record.check_graph(index)?;
     let plan = Plan::new(txn, index, record, changed)?;
-    let refreshed = Refreshed {
-        nodes: plan.nodes.len(),
-        edges: plan.edges.iter().map(|(_, edges)| edges.len()).sum(),
-    };
+    let refreshed =
+        Refreshed { nodes: plan.nodes.len(), edges: plan.edges.iter().map(|(_, edges)| edges.len()).sum() };
     plan.write(txn, index.nodes, record)?;
     record.epoch = index.epoch;
     record.pending.clear();

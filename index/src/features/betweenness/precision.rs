@@ -66,11 +66,7 @@ pub(super) fn unsampled_share(n: f64, k: f64) -> f64 {
 /// The largest standard deviation of a sum over `k` pivots, from the sums of `groups` groups (their squares divided by the
 /// pivots of each): k times the variance between pivots, which is (Σ squares − sum² / k) / (groups − 1).
 pub(super) fn largest_spread(sums: &[f64], squares: &[f64], k: f64, groups: f64) -> f64 {
-    let largest = sums
-        .iter()
-        .zip(squares)
-        .map(|(sum, squares)| squares - sum * sum / k)
-        .fold(0.0, f64::max);
+    let largest = sums.iter().zip(squares).map(|(sum, squares)| squares - sum * sum / k).fold(0.0, f64::max);
     (k * largest / (groups - 1.0).max(1.0)).sqrt()
 }
 
