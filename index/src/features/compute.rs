@@ -69,13 +69,13 @@ pub fn compute_features(
     progress: OnFeatureProgress<'_>,
 ) -> Result<Features, Error> {
     let layer = BaseLayer::new(reader)?;
-    let (levels, offsets, targets) = read_links(&layer, reader.record.nodes)?;
-    let linked = (0..).zip(&levels).filter(|(_, code)| **code < UNLINKED).map(|(node, _)| node);
-    let graph = Undirected::from_links(&offsets, &targets)
+    let links = Links::read(&layer, reader.record.nodes)?;
+    let linked = (0..).zip(&links.levels).filter(|(_, code)| **code < UNLINKED).map(|(node, _)| node);
+    let graph = Undirected::from_links(&links.offsets, &links.targets)
         .and_then(|graph| graph.with_members(linked.collect()))
         .map_err(|error| Error::Damaged { what: error.to_string() })?;
-    let (mut nodes, mut edges) = local_features(&layer, &graph, &levels, (&offsets, &targets), progress)?;
-    drop(targets);
+    let (mut nodes, mut edges) = local_features(&layer, &graph, &links, progress)?;
+    let Links { offsets, .. } = links;
     let Betweenness { nodes: of_nodes, edges: of_edges, precision } = betweenness(&graph, options, progress)?;
     for (node, value) in nodes.iter_mut().zip(&of_nodes) {
         node.betweenness = *value as f32;
@@ -90,43 +90,58 @@ pub fn compute_features(
     Ok(Features { nodes, offsets, edges, precision, links, epoch })
 }
 
-/// Level codes of all nodes, and their links as compressed sparse rows.
-fn read_links(layer: &BaseLayer<'_, '_>, nodes: u32) -> Result<(Vec<u8>, Vec<usize>, Vec<u32>), Error> {
-    let mut levels = Vec::with_capacity(nodes as usize);
-    let mut offsets = Vec::with_capacity(nodes as usize + 1);
-    let mut targets = Vec::new();
-    offsets.push(0);
-    for node in 0..nodes {
-        levels.push(layer.level_code(node)?);
-        targets.extend(layer.links(node)?);
-        offsets.push(targets.len());
+/// Links of the base layer in memory.
+struct Links {
+    /// Level codes of all nodes.
+    levels: Vec<u8>,
+    /// Links of node v: `targets[offsets[v]..offsets[v + 1]]`.
+    offsets: Vec<usize>,
+    targets: Vec<u32>,
+}
+
+impl Links {
+    fn read(layer: &BaseLayer<'_, '_>, nodes: u32) -> Result<Links, Error> {
+        let mut links = Links {
+            levels: Vec::with_capacity(nodes as usize),
+            offsets: Vec::with_capacity(nodes as usize + 1),
+            targets: Vec::new(),
+        };
+        links.offsets.push(0);
+        for node in 0..nodes {
+            links.levels.push(layer.level_code(node)?);
+            links.targets.extend(layer.links(node)?);
+            links.offsets.push(links.targets.len());
+        }
+        Ok(links)
     }
-    Ok((levels, offsets, targets))
+
+    fn of(&self, node: u32) -> &[u32] {
+        &self.targets[self.offsets[node as usize]..self.offsets[node as usize + 1]]
+    }
 }
 
 /// Everything but betweenness.
 fn local_features(
     layer: &BaseLayer<'_, '_>,
     graph: &Undirected,
-    levels: &[u8],
-    (offsets, targets): (&[usize], &[u32]),
+    links: &Links,
     progress: OnFeatureProgress<'_>,
 ) -> Result<(Vec<NodeFeatures>, Vec<EdgeFeatures>), Error> {
-    let total = levels.len();
+    let total = links.levels.len();
     let done = AtomicUsize::new(0);
     let chunk = |first: u32| {
         let end = graph.rows().min(first + NODES_PER_CHUNK);
         let mut nodes = Vec::with_capacity((end - first) as usize);
-        let mut edges = Vec::with_capacity(offsets[end as usize] - offsets[first as usize]);
+        let mut edges = Vec::with_capacity(links.offsets[end as usize] - links.offsets[first as usize]);
         let mut scratch = Scratch::default();
         for node in first..end {
-            let links = &targets[offsets[node as usize]..offsets[node as usize + 1]];
-            if !links.is_empty() {
-                edges.extend(layer.edges(node, links.iter().copied(), &mut scratch)?);
+            let row = links.of(node);
+            if !row.is_empty() {
+                edges.extend(layer.edges(node, row.iter().copied(), &mut scratch)?);
             }
             nodes.push(NodeFeatures {
-                degree: links.len() as u16,
-                level: Some(levels[node as usize]).filter(|code| *code < UNLINKED),
+                degree: row.len() as u16,
+                level: Some(links.levels[node as usize]).filter(|code| *code < UNLINKED),
                 clustering: of_node(graph, node) as f32,
                 ..NodeFeatures::default()
             });
@@ -139,7 +154,7 @@ fn local_features(
         .into_par_iter()
         .map(|number| chunk(number * NODES_PER_CHUNK))
         .collect::<Result<_, Error>>()?;
-    let (mut nodes, mut edges) = (Vec::with_capacity(total), Vec::with_capacity(targets.len()));
+    let (mut nodes, mut edges) = (Vec::with_capacity(total), Vec::with_capacity(links.targets.len()));
     for (some_nodes, some_edges) in chunks {
         nodes.extend(some_nodes);
         edges.extend(some_edges);
