@@ -2,7 +2,7 @@
 //!
 //! Brandes 2001 sums, over all source nodes, what each source contributes. Above a size limit only some sources,
 //! *pivots*, are searched from, drawn without replacement; the sum is scaled up by n / pivots, which is unbiased
-//! (Brandes & Pich 2007). `precision.rs` says how far that may be off.
+//! (Brandes & Pich 2007). `source.rs` says what a source contributes, `precision.rs` how far the estimate may be off.
 
 mod precision;
 mod source;

@@ -1,12 +1,12 @@
 //! How far sampled betweenness may be off.
 //!
-//! Let x be what one pivot contributes to the normalised value of a node or edge, times n: 0 ≤ x ≤ n / (n−1), since one
-//! source has at most n−2 pairs that a node lies between, and n−1 that an edge does. The estimate is the mean of x over
-//! k pivots drawn without replacement. Hoeffding's inequality in Serfling's form (1974, corollary 1.1), for N values
+//! Let x be what one pivot contributes to the normalised value of a node or edge, times n: 0 ≤ x < 2 n / (n−1), since one
+//! source has at most n−2 pairs that a node lies between, n−1 that an edge does, and each counts less than 2. The estimate is
+//! the mean of x over k pivots drawn without replacement. Hoeffding's inequality in Serfling's form (1974, corollary 1.1), for N values
 //! at once by the union bound, says that with probability 1 − δ every one of them is off by less than
 //!
 //! ```text
-//! ε = n / (n−1) · √( (1 − (k−1)/n) · ln(2 N / δ) / (2 k) )
+//! ε = 2 n / (n−1) · √( (1 − (k−1)/n) · ln(2 N / δ) / (2 k) )
 //! ```
 //!
 //! It holds for every graph and is wide for one in which nothing lies between many pairs. What the error is like on the
@@ -55,7 +55,7 @@ impl Precision {
 /// The error that `values` values stay below at once, after `k` of `n` pivots.
 pub(super) fn bound(n: f64, k: f64, values: f64) -> f64 {
     let logarithm = (2.0 * values / (1.0 - CONFIDENCE)).ln();
-    n / (n - 1.0) * ((1.0 - (k - 1.0) / n) * logarithm / (2.0 * k)).sqrt()
+    2.0 * n / (n - 1.0) * ((1.0 - (k - 1.0) / n) * logarithm / (2.0 * k)).sqrt()
 }
 
 /// What drawing without replacement leaves of the variance.
