@@ -87,6 +87,22 @@ pub enum Error {
         /// The row.
         id: u32,
     },
+    /// Compressed sparse rows that describe no graph.
+    #[error("not the rows of a graph: {what}")]
+    InvalidGraph {
+        /// What is wrong, with the numbers.
+        what: String,
+    },
+    /// Graph features of a graph that is no longer the index's: a build has written it anew.
+    #[error(
+        "the features were computed for the links of array {got}, the index has array {expected}: compute them anew"
+    )]
+    FeaturesOfOtherGraph {
+        /// The array that holds the base layer.
+        expected: u64,
+        /// The array that the features are of.
+        got: u64,
+    },
     /// The stored index contradicts itself.
     #[error("the index is damaged: {what}; run `verify`, and restore a backup if it confirms this")]
     Damaged {

@@ -5,6 +5,7 @@ mod build;
 mod distance;
 mod element;
 mod error;
+mod features;
 mod mem_graph;
 mod metric;
 mod record;
@@ -18,6 +19,11 @@ pub use build::{BuildParams, Builder, OnLinked};
 pub use distance::{Isa, Kernel, UnsupportedPair};
 pub use element::{Element, MAX_DIM, row_bytes};
 pub use error::Error;
+pub use features::{
+    Betweenness, BetweennessOptions, CONFIDENCE, EdgeFeatures, FeaturePhase, FeatureProgress, FeatureReader,
+    FeatureRecord, Features, Freshness, NodeFeatures, OnFeatureProgress, Precision, Refreshed, Undirected,
+    betweenness, clustering, compute_features, refresh_features,
+};
 pub use mem_graph::MemGraph;
 pub use metric::{Metric, UnknownName};
 pub use record::{IndexConfig, IndexRecord};

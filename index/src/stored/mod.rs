@@ -18,6 +18,7 @@ use crate::record::LEVELS_PER_ROW;
 use crate::search::Adjacency;
 use crate::{Error, VectorRows};
 pub use build::{BuildOptions, BuildPhase, BuildProgress, Built, OnProgress, Save, build};
+pub(crate) use links::INCOMING;
 pub use reader::{Found, Reader, SearchParams};
 pub use nodes::{count_links, nodes_by_level, nodes_in_use};
 pub use verify::{Finding, verify};
