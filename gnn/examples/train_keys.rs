@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         begun.elapsed().as_secs_f64()
     );
     let snapshot = storage.snapshot()?;
-    let reader = Reader::open(&snapshot, &record)?;
+    let reader = Reader::open(&*snapshot, &record)?;
 
     let held_out = &queries.numbers[..queries.numbers.len().min(HELD_OUT * queries.dim)];
     let queries = if from_log {
@@ -95,8 +95,7 @@ fn read(path: &str) -> Result<Rows, Box<dyn Error>> {
         "u1" => (Element::U8, npy.into_vec::<u8>()?.into_iter().map(f32::from).collect()),
         "i1" => (Element::I8, npy.into_vec::<i8>()?.into_iter().map(f32::from).collect()),
         "f4" => (Element::F32, npy.into_vec::<f32>()?),
-        "f2" => (Element::F16, npy.into_vec::<half::f16>()?.into_iter().map(f32::from).collect()),
-        other => return Err(format!("{path} holds {other}, expected u1, i1, f2 or f4").into()),
+        other => return Err(format!("{path} holds {other}, expected u1, i1 or f4").into()),
     };
     Ok(Rows { dim, element, numbers })
 }
