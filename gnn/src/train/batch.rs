@@ -31,15 +31,22 @@ impl Batch {
         rng: &mut Rng,
     ) -> Result<Batch, TrainError> {
         let chosen: Vec<usize> = (0..queries).map(|_| rng.usize(..examples.training)).collect();
-        Batch::of(examples, &chosen, nodes, rng)
+        Batch::new(examples, &chosen, nodes, |at, count| {
+            rng.usize(..if at % FAR_SHARE == 0 { count } else { count.min(examples.near) })
+        })
     }
 
-    /// Random nodes of the given queries.
-    pub(super) fn of(
+    /// The given queries, all with their first `nodes` nodes; where one has fewer, they repeat.
+    pub(super) fn of(examples: &Examples, chosen: &[usize], nodes: usize) -> Result<Batch, TrainError> {
+        Batch::new(examples, chosen, nodes, |at, count| at % count)
+    }
+
+    /// `pick(at, count)` says which of the `count` nodes of a query is taken in place `at`.
+    fn new(
         examples: &Examples,
         chosen: &[usize],
         nodes: usize,
-        rng: &mut Rng,
+        mut pick: impl FnMut(usize, usize) -> usize,
     ) -> Result<Batch, TrainError> {
         let (dim, axes) = (examples.queries.cols, examples.coordinates.cols);
         let count = chosen.len() * nodes;
@@ -52,8 +59,7 @@ impl Batch {
             thresholds.push(examples.thresholds[query]);
             let (start, end) = (examples.starts[query], examples.starts[query + 1]);
             for at in 0..nodes {
-                let among = if at % FAR_SHARE == 0 { end - start } else { examples.near.min(end - start) };
-                let pair = start + rng.usize(..among);
+                let pair = start + pick(at, end - start);
                 let row = examples.rows[pair] as usize;
                 coordinates.extend_from_slice(examples.coordinates.row(row));
                 lengths.push(examples.lengths[row]);

@@ -80,7 +80,7 @@ struct Descent<'d> {
     network: &'d Network,
     examples: &'d Examples,
     options: &'d TrainOptions,
-    /// The held-out queries, always with the same nodes.
+    /// The held-out queries with all their nodes.
     held_out: Vec<Batch>,
     rng: Rng,
 }
@@ -91,10 +91,9 @@ impl<'d> Descent<'d> {
         examples: &'d Examples,
         options: &'d TrainOptions,
     ) -> Result<Descent<'d>, TrainError> {
-        let mut rng = Rng::with_seed(options.pca.seed ^ 0x6865_6c64_206f_7574);
         let queries: Vec<usize> = (examples.training..examples.queries.rows).collect();
         let batches = queries.chunks(options.batch_queries);
-        let held_out = batches.map(|queries| Batch::of(examples, queries, options.batch_nodes, &mut rng));
+        let held_out = batches.map(|queries| Batch::of(examples, queries, options.near + options.far));
         let held_out = held_out.collect::<Result<_, _>>()?;
         Ok(Descent { network, examples, options, held_out, rng: Rng::with_seed(options.pca.seed) })
     }
