@@ -6,3 +6,5 @@
 //! the file: it returns keys and models as bytes.
 
 pub mod routing;
+#[cfg(feature = "train")]
+pub mod train;

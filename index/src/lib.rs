@@ -34,4 +34,4 @@ pub use stored::{
     BuildOptions, BuildPhase, BuildProgress, Built, Finding, Found, OnProgress, Reader, Save, SearchParams,
     Writer, build, count_links, nodes_by_level, nodes_in_use, verify,
 };
-pub use vector::{VectorError, VectorRef, decode, encode};
+pub use vector::{VectorError, VectorRef, decode, decode_into, encode};

@@ -7,7 +7,7 @@ use half::{bf16, f16};
 
 use crate::element::Element;
 use crate::metric::Metric;
-use convert::{BLOCK, narrow, read, widen};
+use convert::{BLOCK, narrow, read, widen, widen_row};
 pub use error::VectorError;
 
 /// A vector as a caller hands it over; borrowed.
@@ -136,7 +136,18 @@ pub fn encode(
 /// If `row` is shorter than [`Element::bytes_per_row`].
 #[must_use]
 pub fn decode(row: &[u8], dim: usize, element: Element) -> Vec<f32> {
-    (0..dim).map(|j| read(row, j, element)).collect()
+    let mut coordinates = vec![0.0; dim];
+    decode_into(row, element, &mut coordinates);
+    coordinates
+}
+
+/// Writes the first coordinates of a row of `element` to `out`, as many as fit; bits as 0.0 and 1.0.
+///
+/// # Panics
+/// If `row` is shorter than [`Element::bytes_per_row`] of `out.len()` coordinates.
+pub fn decode_into(row: &[u8], element: Element, out: &mut [f32]) {
+    let row = &row[..element.bytes_per_row(out.len())];
+    widen_row(row, element, out);
 }
 
 fn append_integers(bytes: &[u8], metric: Metric, out: &mut Vec<u8>) -> Result<(), VectorError> {

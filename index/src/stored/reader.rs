@@ -2,10 +2,11 @@
 
 use redknot_storage::{Rows, View};
 
+use super::links::INCOMING;
 use super::scan::Scan;
-use super::{StoredLinks, StoredRows};
+use super::{StoredLinks, StoredRows, UNLINKED, level_of, words};
 use crate::search::{Query, SCRATCHES, Searcher};
-use crate::{Error, IndexRecord, Kernel, Neighbor, Scratch};
+use crate::{Error, IndexConfig, IndexRecord, Kernel, Neighbor, Scratch};
 
 /// A distance costs this much more when the graph leads to the row than when rows are read in order.
 const SCAN_ADVANTAGE: usize = 8;
@@ -73,6 +74,30 @@ impl<'v> Reader<'v> {
     /// The bytes of a stored vector.
     pub fn vector(&self, node: u32) -> Result<&'v [u8], Error> {
         Ok(self.vectors.get(node)?)
+    }
+
+    /// What the index is.
+    pub fn config(&self) -> &'v IndexConfig {
+        &self.record.config
+    }
+
+    /// Nodes are numbered below this; some may be free or not linked.
+    pub fn nodes(&self) -> u32 {
+        self.record.nodes
+    }
+
+    /// Whether a node is in the graph.
+    pub fn is_linked(&self, node: u32) -> Result<bool, Error> {
+        Ok(level_of(self.levels, node)? < UNLINKED)
+    }
+
+    /// The nodes that `node`, which is linked, links to in the base layer.
+    pub fn neighbors(&self, node: u32) -> Result<impl Iterator<Item = u32> + 'v, Error> {
+        let len = self.links.base.len();
+        if node >= len {
+            return Err(Error::RowOutOfRange { id: node, len });
+        }
+        Ok(words(self.links.bytes(node, 0)?).take_while(|word| word & INCOMING == 0))
     }
 
     /// The `k` rows nearest to `query`, which is encoded as the rows are.

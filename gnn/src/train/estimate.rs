@@ -1,0 +1,86 @@
+//! The estimate of a key model in plain floating point: what the kernels of the search are compared with.
+
+use rayon::prelude::*;
+
+use crate::routing::KeyModel;
+
+use super::matrix::Matrix;
+use super::neighborhood::RoutingVectors;
+use super::quantizer::reconstruct;
+use super::vectors::{dot, squared_length};
+
+/// The largest code of a bias.
+const MAX_BIAS: f32 = u16::MAX as f32;
+
+/// A model, its projections as matrices.
+pub(super) struct Estimator<'m> {
+    model: &'m KeyModel,
+    nodes: Matrix,
+    queries: Matrix,
+}
+
+/// What the keys of some nodes say of them.
+pub(super) struct Keys {
+    /// `rec`, a row a node.
+    pub(super) kept: Matrix,
+    /// The biases, as precise as their codes.
+    pub(super) biases: Vec<f32>,
+}
+
+/// A query as keys are scored with it.
+pub(super) struct EncodedQuery {
+    pub(super) coordinates: Vec<f32>,
+    /// Terms that do not depend on the node.
+    constant: f32,
+}
+
+impl<'m> Estimator<'m> {
+    pub(super) fn new(model: &'m KeyModel) -> Estimator<'m> {
+        let projection =
+            |data: &Vec<f32>| Matrix { rows: model.coordinates(), cols: model.dim, data: data.clone() };
+        Estimator { model, nodes: projection(&model.nodes), queries: projection(&model.queries) }
+    }
+
+    /// The keys of nodes.
+    pub(super) fn keys(&self, nodes: &RoutingVectors) -> Keys {
+        let kept = self.kept(&nodes.centred);
+        let biases = kept.iter().zip(&nodes.lengths).map(|(kept, &length)| {
+            let bias = self.bias(squared_length(kept), length);
+            let code = ((bias - self.model.bias_base) / self.model.bias_step).round().clamp(0.0, MAX_BIAS);
+            self.model.bias_base + self.model.bias_step * code
+        });
+        Keys { biases: biases.collect(), kept }
+    }
+
+    /// What the slots keep of the coordinates of rows `x' − μ`.
+    pub(super) fn kept(&self, centred: &Matrix) -> Matrix {
+        let coordinates = centred.products(&self.nodes);
+        let mut kept = Matrix::zeros(coordinates.rows, coordinates.cols);
+        let cols = coordinates.cols.max(1);
+        let rows = kept.data.par_chunks_exact_mut(cols).zip(coordinates.data.par_chunks_exact(cols));
+        rows.for_each(|(kept, coordinates)| reconstruct(&self.model.slots, coordinates, kept));
+        kept
+    }
+
+    /// The bias of a node: `kept` is `‖rec‖²`, `length` what [`RoutingVectors::lengths`] says.
+    pub(super) fn bias(&self, kept: f32, length: f32) -> f32 {
+        kept + self.model.kappa * (length - kept)
+    }
+
+    /// Encodes `q − μ`.
+    pub(super) fn query(&self, centred: &[f32]) -> EncodedQuery {
+        EncodedQuery {
+            coordinates: self.queries.iter().map(|row| dot(row, centred)).collect(),
+            constant: squared_length(centred)
+                + dot(&self.model.query_linear, centred)
+                + self.model.query_constant,
+        }
+    }
+}
+
+impl Keys {
+    /// The estimate of a node.
+    pub(super) fn estimate(&self, query: &EncodedQuery, row: usize) -> f32 {
+        query.constant + self.biases[row] - 2.0 * dot(&query.coordinates, self.kept.row(row))
+    }
+}

@@ -1,0 +1,53 @@
+//! Training of key models.
+//!
+//! [`pca_model`] makes a model from the vectors alone. [`train`] goes on from there: it collects what greedy search
+//! scores for some queries ([`collect`]) and fits the projections, steps and biases so that estimates keep the order of
+//! the near nodes ([`fit`]). Gradients are candle's, eigenvectors faer's.
+
+mod batch;
+mod corpus;
+mod error;
+mod estimate;
+mod exact;
+mod examples;
+mod fit;
+mod matrix;
+mod neighborhood;
+mod network;
+mod optimizer;
+mod options;
+mod pca;
+mod quality;
+mod quantizer;
+mod queries;
+mod report;
+mod search;
+mod start;
+mod straight_through;
+mod trajectories;
+mod vectors;
+
+pub use corpus::Corpus;
+pub use error::TrainError;
+pub use fit::fit;
+pub use options::{Losses, OnTrainProgress, PcaOptions, TrainOptions, TrainPhase, TrainProgress};
+pub use quality::{Quality, quality};
+pub use queries::Queries;
+pub use report::{Seconds, TrainReport, Trained};
+pub use start::pca_model;
+pub use trajectories::{Trajectories, collect};
+
+/// Collects trajectories and trains a key model on them.
+///
+/// # Errors
+/// Options out of range, a metric other than L2 and cosine, fewer than 256 linked nodes, queries that are too few, not
+/// finite or of another dimension, or [`TrainError::Cancelled`].
+pub fn train<C: Corpus>(
+    corpus: &C,
+    queries: &Queries<'_>,
+    options: &TrainOptions,
+    on_progress: OnTrainProgress<'_>,
+) -> Result<Trained, TrainError> {
+    let trajectories = collect(corpus, queries, options, on_progress)?;
+    fit(corpus, &trajectories, options, on_progress)
+}

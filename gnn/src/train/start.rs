@@ -1,0 +1,159 @@
+//! The model that training starts from: principal axes and water-filled slots.
+
+use fastrand::Rng;
+
+use crate::routing::KeyModel;
+
+use super::estimate::Estimator;
+use super::matrix::Matrix;
+use super::neighborhood::{Neighborhoods, RoutingVectors};
+use super::pca::{mean, principal_axes};
+use super::quantizer::fill_slots;
+use super::vectors::{Vectors, dot, squared_length};
+use super::{Corpus, PcaOptions, TrainError};
+
+/// Numbers that a sample may take: 128 MiB.
+const MAX_SAMPLE_NUMBERS: usize = 32 << 20;
+/// Nodes that stand for queries when κ is fitted.
+const KAPPA_QUERIES: usize = 500;
+/// Neighbours of each of them.
+const KAPPA_NEIGHBORS: usize = 16;
+/// Biases are coded in the range of those of the sample, widened by this share on both sides.
+const BIAS_MARGIN: f32 = 0.1;
+/// Bytes of a key that hold its bias.
+const BIAS_BYTES: usize = 2;
+/// Slots of a byte.
+const SLOTS_PER_BYTE: usize = 4;
+
+/// What is known of the vectors before there are queries.
+pub(super) struct Start {
+    pub(super) model: KeyModel,
+    /// Principal axes, at least as many as the model has coordinates.
+    pub(super) axes: Matrix,
+    /// Root of the mean of `‖x' − μ‖²`.
+    pub(super) scale: f32,
+    /// Routing vectors of the sample.
+    sample: RoutingVectors,
+}
+
+/// The key model that principal component analysis yields, without any query.
+///
+/// # Errors
+/// Options out of range, a metric other than L2 and cosine, fewer than 256 linked nodes, or vectors that are all equal.
+pub fn pca_model<C: Corpus>(corpus: &C, options: &PcaOptions) -> Result<KeyModel, TrainError> {
+    options.check()?;
+    let vectors = Vectors::new(corpus)?;
+    Ok(start(vectors, &vectors.linked()?, options, 0)?.model)
+}
+
+/// The same, with at least `subspace` principal axes where there are so many.
+pub(super) fn start<C: Corpus>(
+    vectors: Vectors<'_, C>,
+    linked: &[u32],
+    options: &PcaOptions,
+    subspace: usize,
+) -> Result<Start, TrainError> {
+    let dim = vectors.dim();
+    let mut rng = Rng::with_seed(options.seed);
+    let count = options.sample.min(MAX_SAMPLE_NUMBERS / dim).max(256);
+    let mut nodes = rng.choose_multiple(linked.iter().copied(), count);
+    rng.shuffle(&mut nodes);
+    let zero = vec![0.0; dim];
+    let mut sample = Neighborhoods { vectors, lambda: options.lambda, mean: &zero }.gather(&nodes)?;
+    let mean = mean(&sample.centred);
+    for (row, length) in sample.centred.data.chunks_exact_mut(dim).zip(&mut sample.lengths) {
+        // (1 − λ)‖x − μ‖² + λ‖m − μ‖² = (1 − λ)‖x‖² + λ‖m‖² − 2⟨x', μ⟩ + ‖μ‖².
+        *length += squared_length(&mean) - 2.0 * dot(row, &mean);
+        row.iter_mut().zip(&mean).for_each(|(x, mean)| *x -= mean);
+    }
+    let variance = sample.centred.iter().map(squared_length).sum::<f32>() / nodes.len() as f32;
+    if variance.is_nan() || variance <= f32::MIN_POSITIVE {
+        return Err(TrainError::NoVariance { sampled: nodes.len() });
+    }
+    let key_bytes = options.key_bytes_of(dim);
+    let slots = (key_bytes - BIAS_BYTES) * SLOTS_PER_BYTE;
+    let axes = principal_axes(&sample.centred, slots.max(subspace).min(dim))?;
+    let slots = fill_slots(&sample.centred.products(&axes.clone().truncated(slots)), slots);
+    let used = slots.iter().map(|slot| usize::from(slot.coordinate) + 1).max().unwrap_or(1);
+    let projection = axes.clone().truncated(used).data;
+    let model = KeyModel {
+        dim,
+        key_bytes,
+        mean,
+        nodes: projection.clone(),
+        queries: projection,
+        query_linear: vec![0.0; dim],
+        query_constant: 0.0,
+        slots,
+        lambda: options.lambda,
+        kappa: 0.0,
+        bias_base: 0.0,
+        bias_step: 1.0,
+    };
+    let mut start = Start { model, axes, scale: variance.sqrt(), sample };
+    (start.model.kappa, start.model.query_constant) = fit_kappa(vectors, &nodes, &start.model)?;
+    let mut model = start.model.clone();
+    start.fit_bias_range(&mut model);
+    start.model = model;
+    Ok(start)
+}
+
+impl Start {
+    /// Sets the range of bias codes of `model` to what the biases of the sample take.
+    pub(super) fn fit_bias_range(&self, model: &mut KeyModel) {
+        let estimator = Estimator::new(model);
+        let kept = estimator.kept(&self.sample.centred);
+        let biases = kept.iter().zip(&self.sample.lengths);
+        let biases = biases.map(|(kept, &length)| estimator.bias(squared_length(kept), length));
+        let (low, high) = biases
+            .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), bias| (low.min(bias), high.max(bias)));
+        // Equal biases still need a step above 0.
+        let span = (high - low).max(1e-6 * self.scale * self.scale);
+        model.bias_base = low - BIAS_MARGIN * span;
+        model.bias_step = span * (1.0 + 2.0 * BIAS_MARGIN) / f32::from(u16::MAX);
+    }
+}
+
+/// κ and the constant that estimate the distances between nodes and their neighbours best: κ by least squares over
+/// what varies among the neighbours of a node, the constant by what is left on average.
+fn fit_kappa<C: Corpus>(
+    vectors: Vectors<'_, C>,
+    sample: &[u32],
+    model: &KeyModel,
+) -> Result<(f32, f32), TrainError> {
+    let estimator = Estimator::new(model);
+    let neighborhoods = Neighborhoods { vectors, lambda: model.lambda, mean: &model.mean };
+    let mut query = vec![0.0; vectors.dim()];
+    let mut neighbors = Vec::new();
+    let (mut uu, mut uy, mut u_sum, mut y_sum, mut count) = (0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64);
+    for &node in sample.iter().take(KAPPA_QUERIES) {
+        vectors.corpus.read_neighbors(node, &mut neighbors)?;
+        neighbors.truncate(KAPPA_NEIGHBORS);
+        vectors.read(node, &mut query)?;
+        query.iter_mut().zip(&model.mean).for_each(|(x, mean)| *x -= mean);
+        let encoded = estimator.query(&query);
+        let nodes = neighborhoods.gather(&neighbors)?;
+        let kept = estimator.kept(&nodes.centred);
+        // The estimate errs by y where κ is 0, and κ adds κ·u.
+        let pairs: Vec<(f64, f64)> = (0..neighbors.len())
+            .map(|at| {
+                let (kept, length) = (kept.row(at), nodes.lengths[at]);
+                let u = length - squared_length(kept);
+                let y = u - 2.0 * dot(&query, nodes.centred.row(at)) + 2.0 * dot(&encoded.coordinates, kept);
+                (f64::from(u), f64::from(y))
+            })
+            .collect();
+        let number = pairs.len() as f64;
+        let sums = pairs.iter().fold((0.0, 0.0), |sums, pair| (sums.0 + pair.0, sums.1 + pair.1));
+        for (u, y) in &pairs {
+            uu += (u - sums.0 / number).powi(2);
+            uy += (u - sums.0 / number) * (y - sums.1 / number);
+        }
+        (u_sum, y_sum, count) = (u_sum + sums.0, y_sum + sums.1, count + number);
+    }
+    if count == 0.0 {
+        return Ok((0.0, 0.0));
+    }
+    let kappa = if uu > 0.0 { (uy / uu).clamp(0.0, 1.0) } else { 0.0 };
+    Ok((kappa as f32, ((y_sum - kappa * u_sum) / count) as f32))
+}

@@ -1,0 +1,174 @@
+//! The quantiser as a differentiable function.
+//!
+//! Rounding has no useful derivative. Its gradient is taken as if a slot passed its input on unchanged within its
+//! range (straight-through: Bengio et al. 2013), and that of a step as in Esser et al. 2020 (LSQ). What earlier slots of
+//! a coordinate kept counts as given.
+
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Storage, Tensor};
+use rayon::prelude::*;
+
+use super::quantizer::nearest_level;
+
+/// Beyond so many steps from 0 a slot does not follow its input any more.
+const RANGE: f32 = 1.5;
+/// Rows that one thread takes on at a time. Sums are added up in the order of the tasks, whichever thread does them.
+const ROWS_PER_TASK: usize = 128;
+
+/// `(coordinates [n, c], log_steps [slots]) → kept [n, c]`, see [`super::quantizer::reconstruct`].
+#[derive(Clone)]
+pub(super) struct Quantize {
+    /// The coordinate of each slot.
+    pub(super) of_slot: Arc<[u16]>,
+}
+
+impl CustomOp2 for Quantize {
+    fn name(&self) -> &'static str {
+        "quantize"
+    }
+
+    fn cpu_fwd(
+        &self,
+        coordinates: &CpuStorage,
+        layout: &Layout,
+        log_steps: &CpuStorage,
+        steps_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let coordinates = numbers(coordinates, layout)?;
+        let steps = exponentials(numbers(log_steps, steps_layout)?);
+        let cols = layout.dims()[1];
+        let mut kept = vec![0.0_f32; coordinates.len()];
+        let tasks =
+            kept.par_chunks_mut(ROWS_PER_TASK * cols).zip(coordinates.par_chunks(ROWS_PER_TASK * cols));
+        tasks.for_each(|(kept, coordinates)| {
+            for (kept, coordinates) in kept.chunks_exact_mut(cols).zip(coordinates.chunks_exact(cols)) {
+                for (&at, &step) in self.of_slot.iter().zip(&steps) {
+                    let at = usize::from(at);
+                    kept[at] += nearest_level(coordinates[at] - kept[at], step) * step;
+                }
+            }
+        });
+        Ok((CpuStorage::F32(kept), layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        coordinates: &Tensor,
+        log_steps: &Tensor,
+        _kept: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let gradient = gradient.contiguous()?;
+        let cols = coordinates.dim(1)?;
+        let steps = log_steps.exp()?.to_vec1::<f32>()?;
+        let (storage, layout) = coordinates.storage_and_layout();
+        let x = cpu_numbers(&storage, layout)?;
+        let (storage, layout) = gradient.storage_and_layout();
+        let g = cpu_numbers(&storage, layout)?;
+        let mut of_coordinates = vec![0.0_f32; x.len()];
+        let block = ROWS_PER_TASK * cols;
+        let tasks = of_coordinates.par_chunks_mut(block).zip(x.par_chunks(block)).zip(g.par_chunks(block));
+        let sums: Vec<Vec<f32>> = tasks.map(|((to, x), g)| self.backward(&steps, cols, to, x, g)).collect();
+        let mut of_steps = vec![0.0_f32; steps.len()];
+        for sums in sums {
+            of_steps.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum);
+        }
+        // Of the logarithm of a step: times the step.
+        of_steps.iter_mut().zip(&steps).for_each(|(to, step)| *to *= step);
+        let device = coordinates.device();
+        Ok((
+            Some(Tensor::from_vec(of_coordinates, coordinates.shape(), device)?),
+            Some(Tensor::from_vec(of_steps, steps.len(), device)?),
+        ))
+    }
+}
+
+impl Quantize {
+    /// Writes the gradients of some rows of coordinates and returns those of the steps.
+    fn backward(&self, steps: &[f32], cols: usize, to: &mut [f32], x: &[f32], g: &[f32]) -> Vec<f32> {
+        let mut of_steps = vec![0.0; steps.len()];
+        let mut left = vec![0.0; cols];
+        let rows = to.chunks_exact_mut(cols).zip(x.chunks_exact(cols)).zip(g.chunks_exact(cols));
+        for ((to, x), g) in rows {
+            left.copy_from_slice(x);
+            for ((&at, &step), of_step) in self.of_slot.iter().zip(steps).zip(&mut of_steps) {
+                let at = usize::from(at);
+                let level = nearest_level(left[at], step);
+                let follows = f32::from(u8::from((left[at] / step).abs() <= RANGE));
+                to[at] += g[at] * follows;
+                *of_step += g[at] * (level - follows * left[at] / step);
+                left[at] -= level * step;
+            }
+        }
+        of_steps
+    }
+}
+
+fn exponentials(logarithms: &[f32]) -> Vec<f32> {
+    logarithms.iter().map(|x| x.exp()).collect()
+}
+
+fn cpu_numbers<'s>(storage: &'s Storage, layout: &Layout) -> Result<&'s [f32]> {
+    match storage {
+        Storage::Cpu(storage) => numbers(storage, layout),
+        _ => Err(candle_core::Error::Msg("quantize runs on the CPU only".into())),
+    }
+}
+
+fn numbers<'s>(storage: &'s CpuStorage, layout: &Layout) -> Result<&'s [f32]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
+        None => Err(candle_core::Error::RequiresContiguous { op: "quantize" }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    /// The same, composed of operations whose gradients are not ours.
+    fn naive(coordinates: &Tensor, log_steps: &Tensor, of_slot: &[u16]) -> Result<Tensor> {
+        let mut columns: Vec<Tensor> = (0..coordinates.dim(1)?)
+            .map(|at| coordinates.narrow(1, at, 1)?.zeros_like())
+            .collect::<Result<_>>()?;
+        for (slot, &at) in of_slot.iter().enumerate() {
+            let at = usize::from(at);
+            let step = log_steps.narrow(0, slot, 1)?.exp()?;
+            let left = coordinates.narrow(1, at, 1)?.sub(&columns[at].detach())?;
+            let place = left.broadcast_div(&step)?.clamp(-RANGE, RANGE)?;
+            let rounded = ((&place + 1.5)?.round()? - 1.5)?;
+            let level = (&place + (rounded - &place)?.detach())?;
+            columns[at] = (&columns[at] + level.broadcast_mul(&step)?)?;
+        }
+        Tensor::cat(&columns, 1)
+    }
+
+    #[test]
+    fn agrees_with_a_composition_of_operations() {
+        let device = Device::Cpu;
+        let mut rng = fastrand::Rng::with_seed(5);
+        let (rows, cols) = (300, 3);
+        let mut random = |count: usize, width: f32| -> Vec<f32> {
+            (0..count).map(|_| (rng.f32() - 0.5) * width).collect()
+        };
+        let of_slot = [0_u16, 1, 0, 2, 1, 0];
+        let x = Var::from_vec(random(rows * cols, 6.0), (rows, cols), &device).unwrap();
+        let steps = Var::from_vec(random(of_slot.len(), 2.0), of_slot.len(), &device).unwrap();
+        let weights = Tensor::from_vec(random(rows * cols, 1.0), (rows, cols), &device).unwrap();
+        let fast = x.apply_op2(&steps, Quantize { of_slot: of_slot.into() }).unwrap();
+        let slow = naive(&x, &steps, &of_slot).unwrap();
+        let close = |a: &Tensor, b: &Tensor| {
+            let (a, b) = (a.flatten_all().unwrap(), b.flatten_all().unwrap());
+            let pairs = a.to_vec1::<f32>().unwrap().into_iter().zip(b.to_vec1::<f32>().unwrap());
+            pairs.for_each(|(a, b)| assert!((a - b).abs() < 1e-3 * (1.0 + b.abs()), "{a} {b}"));
+        };
+        close(&fast, &slow);
+        let of_fast = (&fast * &weights).unwrap().sum_all().unwrap().backward().unwrap();
+        let of_slow = (&slow * &weights).unwrap().sum_all().unwrap().backward().unwrap();
+        for var in [&x, &steps] {
+            close(of_fast.get(var).unwrap(), of_slow.get(var).unwrap());
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Reading vectors in the form that squared distances are computed in.
+
+use redknot_index::Metric;
+
+use super::{Corpus, TrainError};
+
+/// Fewer linked nodes than this are scanned faster than routed.
+pub(super) const MIN_NODES: usize = 256;
+
+/// A corpus whose vectors have length 1 under cosine: there ‖a − b‖² is twice the cosine distance.
+pub(super) struct Vectors<'c, C> {
+    pub(super) corpus: &'c C,
+    unit: bool,
+}
+
+impl<C> Clone for Vectors<'_, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C> Copy for Vectors<'_, C> {}
+
+impl<'c, C: Corpus> Vectors<'c, C> {
+    pub(super) fn new(corpus: &'c C) -> Result<Vectors<'c, C>, TrainError> {
+        Ok(Vectors { corpus, unit: is_unit(corpus.metric())? })
+    }
+
+    pub(super) fn dim(&self) -> usize {
+        self.corpus.dim()
+    }
+
+    pub(super) fn read(&self, node: u32, out: &mut [f32]) -> Result<(), TrainError> {
+        self.corpus.read_vector(node, out)?;
+        if self.unit {
+            normalize(out);
+        }
+        Ok(())
+    }
+
+    /// The nodes in the graph, ascending.
+    pub(super) fn linked(&self) -> Result<Vec<u32>, TrainError> {
+        let mut linked = Vec::with_capacity(self.corpus.nodes() as usize);
+        for node in 0..self.corpus.nodes() {
+            if self.corpus.is_linked(node)? {
+                linked.push(node);
+            }
+        }
+        if linked.len() < MIN_NODES {
+            return Err(TrainError::TooFewNodes { got: linked.len(), min: MIN_NODES });
+        }
+        Ok(linked)
+    }
+}
+
+/// Whether vectors are scaled to length 1 under this metric.
+pub(super) fn is_unit(metric: Metric) -> Result<bool, TrainError> {
+    match metric {
+        Metric::L2 => Ok(false),
+        Metric::Cosine => Ok(true),
+        got => Err(TrainError::Metric { got }),
+    }
+}
+
+/// Scales a vector to length 1; a zero vector stays.
+pub(super) fn normalize(vector: &mut [f32]) {
+    let length = squared_length(vector).sqrt();
+    if length > 0.0 {
+        vector.iter_mut().for_each(|x| *x /= length);
+    }
+}
+
+/// Sums side by side, so that the compiler uses vector instructions.
+const LANES: usize = 16;
+
+/// `Σ f(aᵢ, bᵢ)`.
+#[inline(always)]
+fn sum(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut sums = [0.0_f32; LANES];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            sums[lane] += f(a[lane], b[lane]);
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(&a, &b)| f(a, b)).sum();
+    sums.iter().sum::<f32>() + rest
+}
+
+/// `⟨a, b⟩`.
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    sum(a, b, |a, b| a * b)
+}
+
+/// `‖a‖²`.
+pub(super) fn squared_length(a: &[f32]) -> f32 {
+    dot(a, a)
+}
+
+/// `‖a − b‖²`.
+pub(super) fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
+    sum(a, b, |a, b| (a - b) * (a - b))
+}

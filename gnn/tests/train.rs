@@ -1,0 +1,320 @@
+//! Training on small clustered data held in memory.
+#![allow(clippy::unwrap_used, reason = "a failed call fails the test")]
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use redknot_gnn::routing::KeyModel;
+use redknot_gnn::train::{
+    Corpus, PcaOptions, Queries, TrainError, TrainOptions, TrainPhase, TrainProgress, collect, fit,
+    pca_model, quality, train,
+};
+use redknot_index::{
+    BuildOptions, Element, Error, IndexConfig, IndexRecord, Metric, Permutation, Reader, Writer, build,
+};
+use redknot_storage::{Options, Storage, WriteTxn};
+
+const DIM: usize = 144;
+const NODES: usize = 1000;
+const NEIGHBORS: usize = 16;
+
+/// Vectors with the graph of their nearest neighbours.
+struct Memory {
+    metric: Metric,
+    dim: usize,
+    rows: Vec<f32>,
+    neighbors: Vec<Vec<u32>>,
+}
+
+impl Memory {
+    fn new(metric: Metric, dim: usize, rows: Vec<f32>) -> Memory {
+        let nodes = rows.len() / dim;
+        let row = |at: usize| &rows[at * dim..][..dim];
+        let neighbors = (0..nodes)
+            .map(|at| {
+                let mut others: Vec<(f32, u32)> = (0..nodes)
+                    .filter(|&other| other != at)
+                    .map(|other| {
+                        (row(at).iter().zip(row(other)).map(|(a, b)| (a - b) * (a - b)).sum(), other as u32)
+                    })
+                    .collect();
+                others.select_nth_unstable_by(NEIGHBORS, |a, b| a.0.total_cmp(&b.0));
+                others[..NEIGHBORS].iter().map(|other| other.1).collect()
+            })
+            .collect();
+        Memory { metric, dim, rows, neighbors }
+    }
+}
+
+impl Corpus for Memory {
+    fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn nodes(&self) -> u32 {
+        self.neighbors.len() as u32
+    }
+
+    fn is_linked(&self, _node: u32) -> Result<bool, TrainError> {
+        Ok(true)
+    }
+
+    fn read_vector(&self, node: u32, out: &mut [f32]) -> Result<(), TrainError> {
+        out.copy_from_slice(&self.rows[node as usize * self.dim..][..self.dim]);
+        Ok(())
+    }
+
+    fn read_neighbors(&self, node: u32, out: &mut Vec<u32>) -> Result<(), TrainError> {
+        out.clone_from(&self.neighbors[node as usize]);
+        Ok(())
+    }
+}
+
+/// Rows around a few centres. Distances between centres lie in other directions than those within a cluster, so that
+/// the axes of the largest variance are not those that near nodes differ in.
+fn clustered(count: usize, seed: u64) -> Vec<f32> {
+    let mut centres = fastrand::Rng::with_seed(17);
+    let centres: Vec<Vec<f32>> =
+        (0..8).map(|_| (0..DIM / 2).map(|_| (centres.f32() - 0.5) * 6.0).collect()).collect();
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut rows = Vec::with_capacity(count * DIM);
+    for _ in 0..count {
+        let centre = &centres[rng.usize(..centres.len())];
+        for at in 0..DIM {
+            let width = if at < DIM / 2 { 0.3 } else { 1.5 / (1.0 + (at - DIM / 2) as f32 / 20.0) };
+            rows.push(centre.get(at).unwrap_or(&0.0) + (rng.f32() + rng.f32() - 1.0) * width);
+        }
+    }
+    rows
+}
+
+fn corpus(metric: Metric) -> Memory {
+    Memory::new(metric, DIM, clustered(NODES, 1))
+}
+
+fn options() -> TrainOptions {
+    TrainOptions {
+        pca: PcaOptions { key_bytes: Some(32), ..PcaOptions::default() },
+        queries: 300,
+        near: 30,
+        far: 10,
+        steps: 120,
+        batch_queries: 16,
+        batch_nodes: 32,
+        learning_rate: 3e-3,
+        evaluate_every: 40,
+        ..TrainOptions::default()
+    }
+}
+
+fn go_on(_: TrainProgress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// The bytes of every number of a model.
+fn bytes(model: &KeyModel) -> Vec<u8> {
+    let slots = model.slots.iter().flat_map(|slot| [f32::from(slot.coordinate), slot.step]);
+    let numbers = [model.query_constant, model.lambda, model.kappa, model.bias_base, model.bias_step];
+    let arrays = [&model.mean, &model.nodes, &model.queries, &model.query_linear];
+    arrays.into_iter().flatten().copied().chain(slots).chain(numbers).flat_map(f32::to_le_bytes).collect()
+}
+
+#[test]
+fn training_orders_near_nodes_better_than_principal_axes_do() {
+    let held_out = clustered(100, 3);
+    for metric in [Metric::L2, Metric::Cosine] {
+        let corpus = corpus(metric);
+        let queries = Queries { training: None, held_out: Some(&held_out) };
+        let trained = train(&corpus, &queries, &options(), &go_on).unwrap();
+        let report = &trained.report;
+        assert!(report.synthesised && report.training_queries == 300 && report.held_out_queries == 100);
+        assert_eq!(report.exact_queries, 400);
+        assert!(report.pca.order > 0.6, "{metric}: {report:?}");
+        assert!(report.learned.order > report.pca.order + 0.01, "{metric}: {report:?}");
+        assert!(report.learned.correlation > report.pca.correlation, "{metric}: {report:?}");
+        let (first, last) = (report.losses[0], report.losses[report.losses.len() - 1]);
+        assert!(last.held_out < first.held_out && last.training < first.training, "{report:?}");
+        // The network and the model that is made of it agree on how good they are.
+        let best = report.losses.iter().find(|losses| losses.step == report.best_step).unwrap();
+        assert!((best.order - report.learned.order).abs() < 0.01, "{report:?}");
+    }
+}
+
+#[test]
+fn the_model_without_queries_has_the_form_that_keys_need() {
+    let corpus = corpus(Metric::L2);
+    let model = pca_model(&corpus, &PcaOptions::default()).unwrap();
+    assert_eq!((model.dim, model.key_bytes, model.slots.len()), (DIM, 64, 62 * 4));
+    assert_eq!(model.nodes.len(), model.coordinates() * DIM);
+    assert_eq!(model.nodes, model.queries);
+    assert!(
+        model.slots.iter().all(|slot| usize::from(slot.coordinate) < model.coordinates() && slot.step > 0.0)
+    );
+    assert!((0.0..=1.0).contains(&model.kappa) && model.bias_step > 0.0);
+    // Twice the bytes tell near nodes apart better.
+    let trajectories = collect(&corpus, &Queries::default(), &options(), &go_on).unwrap();
+    let small = pca_model(&corpus, &PcaOptions { key_bytes: Some(32), ..PcaOptions::default() }).unwrap();
+    let order = |model| quality(&corpus, &trajectories, model).unwrap().order;
+    assert!(order(&model) > order(&small) + 0.02);
+}
+
+#[test]
+fn the_same_seed_yields_the_same_model_on_one_thread() {
+    let corpus = corpus(Metric::L2);
+    let options = TrainOptions { steps: 30, evaluate_every: 10, ..options() };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let run = |seed| {
+        let pca = PcaOptions { seed, ..options.pca.clone() };
+        let options = TrainOptions { pca, ..options.clone() };
+        pool.install(|| bytes(&train(&corpus, &Queries::default(), &options, &go_on).unwrap().model))
+    };
+    let first = run(4);
+    assert_eq!(first, run(4));
+    assert_ne!(first, run(5));
+}
+
+#[test]
+fn given_queries_are_split_and_trajectories_serve_several_models() {
+    let corpus = corpus(Metric::L2);
+    let logged = clustered(350, 8);
+    let queries = Queries { training: Some(&logged), held_out: None };
+    let options = TrainOptions { steps: 20, ..options() };
+    let trajectories = collect(&corpus, &queries, &options, &go_on).unwrap();
+    // All that are asked for, and of those a tenth at most is held out.
+    assert_eq!((trajectories.training_queries(), trajectories.held_out_queries()), (315, 35));
+    assert!(trajectories.pairs() >= 350 * options.near);
+    for lambda in [0.0, 0.5] {
+        let pca = PcaOptions { lambda, ..options.pca.clone() };
+        let options = TrainOptions { pca, ..options.clone() };
+        let trained = fit(&corpus, &trajectories, &options, &go_on).unwrap();
+        assert_eq!(trained.model.lambda, lambda);
+        assert!(!trained.report.synthesised);
+    }
+    let other = Memory::new(Metric::Cosine, DIM, clustered(300, 1));
+    let error = fit(&other, &trajectories, &options, &go_on).unwrap_err();
+    assert!(matches!(error, TrainError::ForeignTrajectories { .. }), "{error}");
+}
+
+#[test]
+fn without_work_to_spare_wide_searches_answer() {
+    let corpus = corpus(Metric::L2);
+    let options = TrainOptions { exact_work: 50.5 * (NODES * DIM) as f64, steps: 20, ..options() };
+    let report = train(&corpus, &Queries::default(), &options, &go_on).unwrap().report;
+    assert_eq!(report.exact_queries, 50);
+}
+
+#[test]
+fn bad_queries_are_refused() {
+    let corpus = corpus(Metric::Cosine);
+    let good = clustered(200, 5);
+    let with = |change: &dyn Fn(&mut Vec<f32>)| {
+        let mut rows = good.clone();
+        change(&mut rows);
+        let training = Queries { training: Some(&rows), held_out: None };
+        let held_out = Queries { training: None, held_out: Some(&rows) };
+        let errors =
+            [training, held_out].map(|queries| collect(&corpus, &queries, &options(), &go_on).unwrap_err());
+        assert_eq!(std::mem::discriminant(&errors[0]), std::mem::discriminant(&errors[1]));
+        errors.into_iter().next().unwrap()
+    };
+    let error = with(&|rows| rows[3 * DIM + 7] = f32::NAN);
+    assert!(matches!(error, TrainError::NotFinite { query: 3, component: 7, .. }), "{error}");
+    let error = with(&|rows| rows[0] = f32::INFINITY);
+    assert!(matches!(error, TrainError::NotFinite { query: 0, component: 0, .. }), "{error}");
+    let error = with(&|rows| rows.truncate(DIM * 20 - 1));
+    assert!(matches!(error, TrainError::Dimension { dim: DIM, .. }), "{error}");
+    let error = with(&|rows| rows.truncate(DIM * 10));
+    assert!(matches!(error, TrainError::TooFewQueries { got: 9 | 10, .. }), "{error}");
+    let error = with(&|rows| rows[DIM..2 * DIM].fill(0.0));
+    assert!(matches!(error, TrainError::ZeroQuery { query: 1 }), "{error}");
+}
+
+#[test]
+fn collections_that_no_router_serves_are_refused() {
+    let train = |corpus: &Memory| train(corpus, &Queries::default(), &options(), &go_on).unwrap_err();
+    let error = train(&corpus(Metric::InnerProduct));
+    assert!(matches!(error, TrainError::Metric { got: Metric::InnerProduct }), "{error}");
+    let error = train(&Memory::new(Metric::L2, DIM, clustered(100, 1)));
+    assert!(matches!(error, TrainError::TooFewNodes { got: 100, .. }), "{error}");
+    let error = train(&Memory::new(Metric::L2, 4, vec![2.5; 4 * 300]));
+    assert!(matches!(error, TrainError::NoVariance { .. }), "{error}");
+}
+
+#[test]
+fn every_phase_can_be_cancelled() {
+    let corpus = corpus(Metric::L2);
+    let phases = [TrainPhase::Exact, TrainPhase::Trajectories, TrainPhase::Nodes, TrainPhase::Fit];
+    for wanted in phases {
+        let seen = AtomicUsize::new(0);
+        let cancel = |progress: TrainProgress| {
+            assert!(progress.done <= progress.total, "{progress:?}");
+            if progress.phase != wanted {
+                return ControlFlow::Continue(());
+            }
+            seen.fetch_add(1, Relaxed);
+            ControlFlow::Break(())
+        };
+        let error = train(&corpus, &Queries::default(), &options(), &cancel).unwrap_err();
+        assert!(matches!(error, TrainError::Cancelled), "{wanted:?}: {error}");
+        assert_eq!(seen.load(Relaxed), 1, "{wanted:?}");
+    }
+}
+
+/// An index of `linked` rows of bytes in a graph, and one row that is not.
+fn stored(storage: &Storage, rows: &[u8], dim: usize, linked: usize) -> IndexRecord {
+    let config =
+        IndexConfig { dim, metric: Metric::Cosine, element: Element::U8, m: 8, ef_construction: 60, seed: 1 };
+    let mut txn = storage.begin_write().unwrap();
+    let mut record = IndexRecord::create(&mut txn, &config).unwrap();
+    Writer::open(&mut txn, &mut record).unwrap().append_unlinked(&rows[..linked * dim]).unwrap();
+    txn.commit().unwrap();
+    let built = RefCell::new(record.clone());
+    let mut save = |_: &mut WriteTxn, record: &IndexRecord, _: Option<&Permutation>| {
+        *built.borrow_mut() = record.clone();
+        Ok::<_, Error>(())
+    };
+    // Rows keep their numbers, so that they can be compared.
+    let options = BuildOptions { checkpoint_every: None, reorder: Some(false), threads: None };
+    let txn = storage.begin_write().unwrap();
+    build(txn, record, &options, &|_| ControlFlow::Continue(()), &mut save).unwrap();
+    let mut record = built.into_inner();
+    let mut txn = storage.begin_write().unwrap();
+    Writer::open(&mut txn, &mut record).unwrap().append_unlinked(&rows[linked * dim..]).unwrap();
+    txn.commit().unwrap();
+    record
+}
+
+#[test]
+fn a_stored_index_is_a_corpus() {
+    let (dim, linked) = (32, 400);
+    let mut rng = fastrand::Rng::with_seed(9);
+    let rows: Vec<u8> = (0..(linked + 1) * dim).map(|_| rng.u8(1..)).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::create(folder.path().join("file"), &Options::default()).unwrap();
+    let record = stored(&storage, &rows, dim, linked);
+    let snapshot = storage.snapshot().unwrap();
+    let reader = Reader::open(&*snapshot, &record).unwrap();
+    assert_eq!((Corpus::nodes(&reader), Corpus::dim(&reader)), (linked as u32 + 1, dim));
+    let (mut vector, mut neighbors) = (vec![0.0; dim], vec![7; 3]);
+    for node in 0..linked as u32 {
+        assert!(Corpus::is_linked(&reader, node).unwrap());
+        reader.read_vector(node, &mut vector).unwrap();
+        let row = &rows[node as usize * dim..][..dim];
+        assert!(vector.iter().zip(row).all(|(&x, &byte)| x == f32::from(byte)));
+        reader.read_neighbors(node, &mut neighbors).unwrap();
+        assert!((1..=16).contains(&neighbors.len()), "{neighbors:?}");
+        assert!(neighbors.iter().all(|&other| other != node && (other as usize) < linked));
+    }
+    assert!(!Corpus::is_linked(&reader, linked as u32).unwrap());
+    let beyond = reader.read_neighbors(linked as u32 + 1, &mut neighbors).unwrap_err();
+    assert!(matches!(beyond, TrainError::Index(_)), "{beyond}");
+    let options = TrainOptions { steps: 20, ..options() };
+    let trained = train(&reader, &Queries::default(), &options, &go_on).unwrap();
+    // 120 slots for 32 coordinates lose little.
+    assert!(trained.report.learned.order > 0.85, "{:?}", trained.report);
+}
