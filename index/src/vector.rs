@@ -7,7 +7,7 @@ use half::{bf16, f16};
 
 use crate::element::Element;
 use crate::metric::Metric;
-use convert::{BLOCK, narrow, read, widen};
+use convert::{BLOCK, narrow, read, read_all, widen};
 pub use error::VectorError;
 
 /// A vector as a caller hands it over; borrowed.
@@ -137,6 +137,15 @@ pub fn encode(
 #[must_use]
 pub fn decode(row: &[u8], dim: usize, element: Element) -> Vec<f32> {
     (0..dim).map(|j| read(row, j, element)).collect()
+}
+
+/// Writes the coordinates of a row of `out.len()` of `element` to `out`; bits as 0.0 and 1.0.
+///
+/// # Panics
+/// If `row` is shorter than [`Element::bytes_per_row`].
+pub fn decode_into(row: &[u8], element: Element, out: &mut [f32]) {
+    assert!(row.len() >= element.bytes_per_row(out.len()), "the row is shorter than {} {element}", out.len());
+    read_all(row, element, out);
 }
 
 fn append_integers(bytes: &[u8], metric: Metric, out: &mut Vec<u8>) -> Result<(), VectorError> {

@@ -5,7 +5,7 @@ use redknot_storage::{Rows, View};
 use super::scan::Scan;
 use super::{StoredLinks, StoredRows};
 use crate::search::{Query, SCRATCHES, Searcher};
-use crate::{Error, IndexRecord, Kernel, Neighbor, Scratch};
+use crate::{Error, IndexConfig, IndexRecord, Kernel, Neighbor, Scratch};
 
 /// A distance costs this much more when the graph leads to the row than when rows are read in order.
 const SCAN_ADVANTAGE: usize = 8;
@@ -70,6 +70,16 @@ impl<'v> Reader<'v> {
         Ok(reader)
     }
 
+    /// What the index was created as.
+    pub fn config(&self) -> IndexConfig {
+        self.record.config
+    }
+
+    /// Nodes in use: rows that a search may return.
+    pub fn live(&self) -> u32 {
+        self.record.live
+    }
+
     /// The bytes of a stored vector.
     pub fn vector(&self, node: u32) -> Result<&'v [u8], Error> {
         Ok(self.vectors.get(node)?)
@@ -121,7 +131,7 @@ impl<'v> Reader<'v> {
         Ok(found)
     }
 
-    fn check_query(&self, query: &[u8]) -> Result<(), Error> {
+    pub(crate) fn check_query(&self, query: &[u8]) -> Result<(), Error> {
         let expected = self.vectors.row_bytes();
         if query.len() == expected {
             return Ok(());

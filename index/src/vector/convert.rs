@@ -89,6 +89,22 @@ fn first_misfit(block: &[f32], element: Element) -> usize {
     block.iter().position(|&x| !fits(x)).unwrap_or(0)
 }
 
+/// Writes the coordinates of a stored row to `out`, whose length says how many they are.
+pub(super) fn read_all(row: &[u8], element: Element, out: &mut [f32]) {
+    match element {
+        Element::F32 => map(row.as_chunks().0, out, f32::from_le_bytes),
+        Element::F16 => map(row.as_chunks().0, out, |bytes| f16::from_le_bytes(bytes).to_f32()),
+        Element::BF16 => map(row.as_chunks().0, out, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+        Element::I8 => map(row, out, |byte| f32::from(byte.cast_signed())),
+        Element::U8 => map(row, out, f32::from),
+        Element::Bits => {
+            for (j, value) in out.iter_mut().enumerate() {
+                *value = bit(row, j);
+            }
+        }
+    }
+}
+
 /// Coordinate `j` of a stored row.
 pub(super) fn read(row: &[u8], j: usize, element: Element) -> f32 {
     match element {
