@@ -10,8 +10,8 @@ use crate::collection_mut::stores_nothing;
 use crate::error::{Error, Result};
 use crate::key::{Key, number_of};
 use crate::keys::{self, KeyView};
-use crate::router::{Answer, Guide};
 use crate::query::{Completeness, Filter, Hit, Request, SearchResult, SearchStats};
+use crate::router::{Answer, Guide};
 
 /// A predicate on nodes.
 type NodeFilter<'f> = &'f mut dyn FnMut(u32) -> Result<bool, redknot_index::Error>;

@@ -13,8 +13,8 @@ use crate::batch::BatchSearch;
 use crate::catalog::Record;
 use crate::error::Result;
 use crate::key::Key;
-use crate::router::{Guide, Routers};
 use crate::query::{Request, Search, SearchResult, Target};
+use crate::router::{Guide, Routers};
 
 /// A collection in a committed state.
 pub struct Collection<K: Key, V: Value + 'static> {

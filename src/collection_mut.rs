@@ -13,8 +13,8 @@ use crate::collection::Payload;
 use crate::error::{Error, Result};
 use crate::key::{Key, number_of};
 use crate::keys;
-use crate::router::Guide;
 use crate::query::{Request, Search, SearchResult, Target};
+use crate::router::Guide;
 
 /// A collection in the write transaction. Reads and searches see what the transaction has changed.
 ///

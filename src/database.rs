@@ -50,6 +50,10 @@ impl Database {
         Database::builder().open_read_only(path)
     }
 
+    fn over(storage: Storage) -> Database {
+        Database { storage: Arc::new(storage), routers: Arc::default() }
+    }
+
     /// Options other than the defaults.
     pub fn builder() -> Builder {
         Builder::default()
@@ -193,21 +197,21 @@ impl Builder {
 
     /// See [`Database::create`].
     pub fn create(&self, path: impl AsRef<Path>) -> Result<Database> {
-        Ok(Database { storage: Arc::new(Storage::create(path, &self.options)?) })
+        Ok(Database::over(Storage::create(path, &self.options)?))
     }
 
     /// See [`Database::open`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Database> {
-        Ok(Database { storage: Arc::new(Storage::open(path, &self.options)?) })
+        Ok(Database::over(Storage::open(path, &self.options)?))
     }
 
     /// See [`Database::open_read_only`].
     pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<Database> {
-        Ok(Database { storage: Arc::new(Storage::open_read_only(path, &self.options)?) })
+        Ok(Database::over(Storage::open_read_only(path, &self.options)?))
     }
 
     /// Opens the database on `disk`, or creates one where it is empty: for tests that own the disk.
     pub fn on_disk(&self, disk: Arc<dyn redknot_storage::Disk>) -> Result<Database> {
-        Ok(Database { storage: Arc::new(Storage::on_disk(disk, &self.options)?) })
+        Ok(Database::over(Storage::on_disk(disk, &self.options)?))
     }
 }

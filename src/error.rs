@@ -93,7 +93,9 @@ pub enum Error {
         name: String,
     },
     /// The collection has no router, or none that can be read.
-    #[error("collection {name:?} has no router to follow: train one (`Database::train_router`, `redknot train`)")]
+    #[error(
+        "collection {name:?} has no router to follow: train one (`Database::train_router`, `redknot train`)"
+    )]
     NoRouter {
         /// The collection.
         name: String,

@@ -88,11 +88,11 @@ pub use router::{RouterProgress, RouterTraining, TrainingReport};
 pub use verify::{Finding, Report};
 pub use write::WriteTransaction;
 
+/// The table types of redb, which collections live beside.
+pub use redb;
 /// Efforts, plans and calibrations of learned routing.
 #[cfg(feature = "routing")]
 pub use redknot_gnn::routing;
 /// How routers are fitted.
 #[cfg(feature = "train")]
 pub use redknot_gnn::train;
-/// The table types of redb, which collections live beside.
-pub use redb;

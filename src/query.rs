@@ -119,7 +119,8 @@ pub(crate) trait Target<K: Key> {
 
 impl<'a, K: Key> Search<'a, K> {
     pub(crate) fn new(target: &'a dyn Target<K>, query: VectorRef<'a>) -> Search<'a, K> {
-        let request = Request { query, k: 10, depth: Depth::Default, within: None, exact: false, filter: None };
+        let request =
+            Request { query, k: 10, depth: Depth::Default, within: None, exact: false, filter: None };
         Search { target, request }
     }
 

@@ -29,9 +29,9 @@ pub use metric::{Metric, UnknownName};
 pub use record::{IndexConfig, IndexRecord};
 pub use reorder::Permutation;
 pub use rows::VectorRows;
-pub use search::{Neighbor, Scratch};
+pub use search::{Candidates, Neighbor, Scratch, ScratchPool, Visited};
 pub use stored::{
-    BuildOptions, BuildPhase, BuildProgress, Built, Finding, Found, OnProgress, Reader, Save, SearchParams,
-    Writer, build, count_links, nodes_by_level, nodes_in_use, verify,
+    BuildOptions, BuildPhase, BuildProgress, Built, Finding, Found, OnProgress, Probe, Reader, Save,
+    SearchParams, Writer, build, count_links, nodes_by_level, nodes_in_use, verify,
 };
 pub use vector::{VectorError, VectorRef, decode, decode_into, encode};

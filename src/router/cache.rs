@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use redknot_gnn::routing::{KeyEncoder, KeyModel, Landmarks, Router};
 use redknot_storage::{Snapshot, View, WriteTxn};
 
-use super::metrics::Counts;
 use super::encode;
+use super::metrics::Counts;
 use super::record::{RouterRecord, read};
 use crate::catalog::{self, Record, RouterKeys};
 use crate::error::{Error, Result};

@@ -4,7 +4,8 @@ use redknot_gnn::routing::{KeyEncoder, RouteError, encode_nodes};
 use redknot_index::{IndexRecord, Reader};
 use redknot_storage::{ArrayId, ArraySpec, PageSize, View, WriteTxn};
 
-use super::{Loaded, record};
+use super::cache::Loaded;
+use super::record;
 use crate::catalog::{Record, RouterKeys};
 use crate::error::{Error, Result};
 
@@ -26,7 +27,8 @@ pub(crate) fn make_keys(txn: &mut WriteTxn, index: &IndexRecord, encoder: &KeyEn
     let reader = Reader::open(&*base, index)?;
     let array = txn.create_array(ArraySpec::rows(encoder.key_bytes(), PageSize::KIB_4)?)?;
     let mut keys = Vec::new();
-    let nodes: Vec<u32> = (0..reader.linked_end()).collect();
+    // Rows that the graph does not reach are not linked.
+    let nodes: Vec<u32> = (0..base.csr(index.links())?.len()).collect();
     for nodes in nodes.chunks(KEYS_AT_ONCE) {
         keys.clear();
         keys.resize(nodes.len() * encoder.key_bytes(), 0);
@@ -44,7 +46,12 @@ pub(crate) fn landmarks(view: &impl View, index: &IndexRecord) -> Result<Vec<u32
 }
 
 /// Makes all keys anew with the same model: after a build, which renumbers nodes.
-pub(crate) fn make_keys_anew(txn: &mut WriteTxn, name: &str, record: &mut Record, loaded: &Loaded) -> Result<()> {
+pub(crate) fn make_keys_anew(
+    txn: &mut WriteTxn,
+    name: &str,
+    record: &mut Record,
+    loaded: &Loaded,
+) -> Result<()> {
     let Some(old) = record.router else { return Ok(()) };
     let keys = make_keys(txn, &record.index, &loaded.encoder()?)?;
     txn.drop_array(old.keys)?;

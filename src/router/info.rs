@@ -39,6 +39,7 @@ pub struct RouterInfo {
 pub(crate) fn info(snapshot: &Snapshot, name: &str, record: &Record) -> Result<Option<RouterInfo>> {
     let Some(keys) = record.router else { return Ok(None) };
     let (router, model) = read(snapshot, name)?;
+    let model_bytes = 4 * (model.nodes.len() + model.queries.len() + 2 * model.dim);
     let landmark_bytes = router.landmarks.len() * (4 + model.key_bytes);
     Ok(Some(RouterInfo {
         collection: name.into(),
@@ -48,7 +49,7 @@ pub(crate) fn info(snapshot: &Snapshot, name: &str, record: &Record) -> Result<O
         levels: router.levels(),
         key_bytes: model.key_bytes,
         lambda: model.lambda,
-        bytes: array_bytes(snapshot, keys.keys)? + (model.to_bytes().len() + landmark_bytes) as u64,
+        bytes: array_bytes(snapshot, keys.keys)? + (model_bytes + landmark_bytes) as u64,
         calibration: router.calibration,
         training: router.training,
     }))

@@ -1,5 +1,6 @@
 //! What the file keeps of a router.
 
+use redb::TableDefinition;
 use redknot_gnn::routing::{Calibration, KeyModel, Level};
 use redknot_storage::{Snapshot, WriteTxn};
 use serde::{Deserialize, Serialize};
@@ -71,24 +72,33 @@ fn damaged(name: &str, why: impl std::fmt::Display) -> Error {
 
 /// The router of collection `name` in a committed state.
 pub(crate) fn read(snapshot: &Snapshot, name: &str) -> Result<(RouterRecord, KeyModel)> {
-    let of = |table| -> Result<Vec<u8>> {
+    let of = |table: TableDefinition<'static, &str, &[u8]>| -> Result<Vec<u8>> {
         let value = snapshot.open_table(table)?.get(name).map_err(Error::redb)?;
         Ok(value.ok_or_else(|| damaged(name, "it is missing"))?.value().to_vec())
     };
     let record: RouterRecord = serde_json::from_slice(&of(ROUTERS)?).map_err(|error| damaged(name, error))?;
     if record.format != RECORD_FORMAT {
-        return Err(damaged(name, format_args!("format {}, this program reads {RECORD_FORMAT}", record.format)));
+        return Err(damaged(
+            name,
+            format_args!("format {}, this program reads {RECORD_FORMAT}", record.format),
+        ));
     }
     let model = KeyModel::from_bytes(&of(MODELS)?).map_err(|error| damaged(name, error))?;
     Ok((record, model))
 }
 
 /// Writes a router, or what changed of it.
-pub(crate) fn write(txn: &WriteTxn, name: &str, record: &RouterRecord, model: Option<&KeyModel>) -> Result<()> {
+pub(crate) fn write(
+    txn: &WriteTxn,
+    name: &str,
+    record: &RouterRecord,
+    model: Option<&KeyModel>,
+) -> Result<()> {
     let bytes = serde_json::to_vec(record).map_err(|error| damaged(name, error))?;
     txn.open_table(ROUTERS)?.insert(name, bytes.as_slice()).map_err(Error::redb)?;
     if let Some(model) = model {
-        txn.open_table(MODELS)?.insert(name, model.to_bytes().as_slice()).map_err(Error::redb)?;
+        let bytes = model.to_bytes().map_err(|error| damaged(name, error))?;
+        txn.open_table(MODELS)?.insert(name, bytes.as_slice()).map_err(Error::redb)?;
     }
     Ok(())
 }

@@ -142,10 +142,10 @@ impl<'d> RouterTraining<'d> {
         };
         let router = RouterRecord::new(candidate.landmarks, calibration, training);
         let levels = router.levels();
-        let before = before.map(|before| LEVELS.iter().map(|recall| before.level(*recall)).collect::<Vec<_>>());
+        let before =
+            before.map(|before| LEVELS.iter().map(|recall| before.level(*recall)).collect::<Vec<_>>());
         let accepted = router.gains() && before.as_ref().is_none_or(|before| better(&levels, before));
-        let report =
-            TrainingReport { accepted, levels, before, training: router.training.clone(), fit };
+        let report = TrainingReport { accepted, levels, before, training: router.training.clone(), fit };
         // A verdict is kept even if it is "no gain", unless it would take the place of a router that does gain.
         if accepted || report.before.is_none() {
             self.adopt(&model, router, candidate.keys, candidate.epoch)?;

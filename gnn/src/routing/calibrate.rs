@@ -128,9 +128,9 @@ pub fn calibrate(
 
 fn routed_plans(k: usize) -> Vec<Plan> {
     let base = Effort::default();
-    let route = GAMMAS.iter().flat_map(|&gamma| {
-        RERANKS.iter().map(move |times| Effort { gamma, rerank: k * times, ..base })
-    });
+    let route = GAMMAS
+        .iter()
+        .flat_map(|&gamma| RERANKS.iter().map(move |times| Effort { gamma, rerank: k * times, ..base }));
     let lazy = GAMMAS.iter().flat_map(|&gamma| {
         [1, 3].iter().map(move |times| Effort { mode: Mode::Lazy, gamma, rerank: k * times, ..base })
     });
@@ -201,13 +201,16 @@ impl Bench<'_> {
         let queries = self.held_out.queries;
         let mut times = vec![Vec::with_capacity(ROUNDS); plans.len()];
         for round in 0..ROUNDS {
-            let part = queries.iter().cycle().skip(round * TIMED_QUERIES).take(TIMED_QUERIES.min(queries.len()));
+            let part =
+                queries.iter().cycle().skip(round * TIMED_QUERIES).take(TIMED_QUERIES.min(queries.len()));
             for (plan, times) in plans.iter().zip(&mut times) {
                 let start = Instant::now();
                 for query in part.clone() {
                     self.answer(plan.plan, query)?;
                 }
-                times.push(start.elapsed().as_secs_f64() * 1e6 / TIMED_QUERIES.min(queries.len()).max(1) as f64);
+                times.push(
+                    start.elapsed().as_secs_f64() * 1e6 / TIMED_QUERIES.min(queries.len()).max(1) as f64,
+                );
                 if !(self.go_on)() {
                     return Err(redknot_index::Error::Cancelled.into());
                 }
@@ -250,7 +253,9 @@ impl Calibration {
     fn greedy_at(&self, recall: f64) -> Option<Figures> {
         let after = self.greedy.iter().position(|point| point.figures.recall >= recall)?;
         let high = self.greedy[after].figures;
-        let Some(low) = after.checked_sub(1).map(|before| self.greedy[before].figures) else { return Some(high) };
+        let Some(low) = after.checked_sub(1).map(|before| self.greedy[before].figures) else {
+            return Some(high);
+        };
         let share = (recall - low.recall) / (high.recall - low.recall).max(f64::MIN_POSITIVE);
         let between = |of: fn(&Figures) -> f64| of(&low) + share * (of(&high) - of(&low));
         Some(Figures {

@@ -1,5 +1,26 @@
 //! The router: key models, key codes, and search that follows them.
 
+mod calibrate;
+mod effort;
+mod encode_nodes;
+mod error;
+mod format;
+mod kernel;
+mod landmarks;
 mod model;
+mod node_encoder;
+mod normalize;
+mod projection;
+mod query_encoder;
+mod search;
 
+pub use calibrate::{Calibration, Figures, HeldOut, Level, Measured, Plan, calibrate};
+pub use effort::{Effort, Mode};
+pub use encode_nodes::encode_nodes;
+pub use error::{ModelError, RouteError};
+pub use landmarks::Landmarks;
 pub use model::{KeyModel, Slot};
+pub use node_encoder::{EncodeScratch, KeyEncoder};
+pub use normalize::normalize;
+pub use query_encoder::{EncodedQuery, QueryEncoder};
+pub use search::{Routed, Router, StopReason};

@@ -1,5 +1,7 @@
 //! The key model.
 
+use super::ModelError;
+
 /// One 2-bit slot of a key: a stage of the quantiser of one coordinate.
 ///
 /// Slots are filled like water: each goes to the coordinate with the largest residual variance, and a repeated
@@ -53,9 +55,78 @@ pub struct KeyModel {
     pub bias_step: f32,
 }
 
+/// Most components of a vector that a model is made for, as in the index.
+const MAX_DIM: usize = redknot_index::MAX_DIM;
+/// Coordinates are numbered in 16 bits.
+const MAX_COORDINATES: usize = 1 << 16;
+/// Bytes of a key behind its slots: the code of the bias.
+pub(crate) const BIAS_BYTES: usize = 2;
+/// Slots in a byte of a key.
+pub(crate) const SLOTS_PER_BYTE: usize = 4;
+/// Longest key that the kernels know.
+pub(crate) const MAX_KEY_BYTES: usize = 128;
+/// Most slots of a key.
+pub(crate) const MAX_SLOTS: usize = (MAX_KEY_BYTES - BIAS_BYTES) * SLOTS_PER_BYTE;
+
 impl KeyModel {
     /// Number of coordinates.
     pub fn coordinates(&self) -> usize {
         self.nodes.len() / self.dim.max(1)
+    }
+
+    /// Whether keys can be made and read with this model: shapes that agree, slots that refine coordinates of the
+    /// model, and numbers that are finite and in range.
+    ///
+    /// # Errors
+    /// [`ModelError`], which names the first part that is wrong.
+    pub fn check(&self) -> Result<(), ModelError> {
+        within("dim", self.dim as f64, 1.0, MAX_DIM as f64)?;
+        if !self.key_bytes.is_multiple_of(32) || !(32..=MAX_KEY_BYTES).contains(&self.key_bytes) {
+            return Err(ModelError::KeyBytes { got: self.key_bytes });
+        }
+        let coordinates = self.coordinates();
+        within("the number of coordinates", coordinates as f64, 1.0, MAX_COORDINATES as f64)?;
+        has_len("mean", &self.mean, self.dim)?;
+        has_len("nodes", &self.nodes, coordinates * self.dim)?;
+        has_len("queries", &self.queries, coordinates * self.dim)?;
+        has_len("query_linear", &self.query_linear, self.dim)?;
+        has_len("slots", &self.slots, (self.key_bytes - BIAS_BYTES) * SLOTS_PER_BYTE)?;
+        all_finite("mean", &self.mean)?;
+        all_finite("nodes", &self.nodes)?;
+        all_finite("queries", &self.queries)?;
+        all_finite("query_linear", &self.query_linear)?;
+        all_finite("query_constant, kappa, bias_base", &[self.query_constant, self.kappa, self.bias_base])?;
+        within("lambda", self.lambda.into(), 0.0, 1.0)?;
+        within("bias_step", self.bias_step.into(), MIN_STEP.into(), f32::MAX.into())?;
+        all_finite("the largest bias", &[self.bias_base + self.bias_step * f32::from(u16::MAX)])?;
+        for (number, slot) in self.slots.iter().enumerate() {
+            if usize::from(slot.coordinate) >= coordinates {
+                return Err(ModelError::Coordinate { slot: number, got: slot.coordinate, coordinates });
+            }
+            within("the step of a slot", slot.step.into(), MIN_STEP.into(), f32::MAX.into())?;
+        }
+        Ok(())
+    }
+}
+
+/// Steps are divided by: a smaller one is no normal number, and its inverse none at all.
+const MIN_STEP: f32 = f32::MIN_POSITIVE;
+
+/// NaN is in no range.
+fn within(what: &'static str, got: f64, min: f64, max: f64) -> Result<(), ModelError> {
+    if (min..=max).contains(&got) { Ok(()) } else { Err(ModelError::Range { what, got, min, max }) }
+}
+
+fn has_len<T>(what: &'static str, values: &[T], expected: usize) -> Result<(), ModelError> {
+    if values.len() == expected {
+        return Ok(());
+    }
+    Err(ModelError::Shape { what, expected, got: values.len() })
+}
+
+fn all_finite(what: &'static str, values: &[f32]) -> Result<(), ModelError> {
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(index) => Err(ModelError::NotFinite { what, index }),
+        None => Ok(()),
     }
 }

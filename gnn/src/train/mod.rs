@@ -32,7 +32,7 @@ pub use error::TrainError;
 pub use fit::fit;
 pub use options::{Losses, OnTrainProgress, PcaOptions, TrainOptions, TrainPhase, TrainProgress};
 pub use quality::{Quality, quality};
-pub use queries::Queries;
+pub use queries::{Queries, synthesise};
 pub use report::{Seconds, TrainReport, Trained};
 pub use start::pca_model;
 pub use trajectories::{Trajectories, collect};

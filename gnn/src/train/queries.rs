@@ -45,7 +45,7 @@ impl Queries<'_> {
         let mut rng = Rng::with_seed(options.pca.seed ^ 0x7175_6572_6965_7321);
         let (mut rows, synthesised) = match self.training {
             Some(rows) => (shuffled(rows_of(rows, dim, unit)?, &mut rng, options.queries + own), false),
-            None => (synthesise(vectors, linked, options.queries + own, options.noise, &mut rng)?, true),
+            None => (made_up(vectors, linked, options.queries + own, options.noise, &mut rng)?, true),
         };
         let training = match &held_out {
             Some(_) => rows.rows,
@@ -94,8 +94,25 @@ fn shuffled(rows: Matrix, rng: &mut Rng, count: usize) -> Matrix {
     Matrix { rows: order.len(), cols: rows.cols, data }
 }
 
+/// Makes up `count` queries, as training does where it is given none: points between random nodes and random neighbours of
+/// theirs, moved off the line by normal noise. Other ones than training itself makes up with the same options.
+///
+/// # Errors
+/// Options out of range, a metric other than L2 and cosine, fewer than 256 linked nodes.
+pub fn synthesise<C: Corpus>(
+    corpus: &C,
+    count: usize,
+    options: &TrainOptions,
+) -> Result<Vec<f32>, TrainError> {
+    options.check()?;
+    let vectors = Vectors::new(corpus)?;
+    let linked = vectors.linked()?;
+    let mut rng = Rng::with_seed(options.pca.seed ^ 0x686f_6c64_5f6f_7574);
+    Ok(made_up(vectors, &linked, count, options.noise, &mut rng)?.data)
+}
+
 /// Points between random nodes and random neighbours of theirs, moved off the line by normal noise.
-fn synthesise<C: Corpus>(
+fn made_up<C: Corpus>(
     vectors: Vectors<'_, C>,
     linked: &[u32],
     count: usize,

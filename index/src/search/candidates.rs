@@ -7,8 +7,9 @@ use super::Neighbor;
 /// One `u64` a row: the distance as an order-preserving integer, the row number, the mark. Comparing two candidates is
 /// then one integer comparison, and inserting one is a binary search and a short `memmove`, which for the few hundred
 /// entries of a search beats two heaps. It is also the result: the heap of the paper's `W` and the queue `C` in one.
+/// Distances may be anything that orders rows; NaN sorts at either end and does no harm.
 #[derive(Default)]
-pub(crate) struct Candidates {
+pub struct Candidates {
     keys: Vec<u64>,
     capacity: usize,
     /// Every entry before this one is expanded.
@@ -22,7 +23,7 @@ pub(crate) const MAX_ROWS: u32 = 1 << 31;
 
 impl Candidates {
     /// Forgets all rows and keeps the nearest `capacity` from now on.
-    pub(crate) fn reset(&mut self, capacity: usize) {
+    pub fn reset(&mut self, capacity: usize) {
         self.keys.clear();
         self.keys.reserve(capacity);
         self.capacity = capacity;
@@ -32,7 +33,7 @@ impl Candidates {
     /// Adds a row that is not in the list, unless `capacity` nearer ones are there. Returns how many places after the
     /// first unexpanded row it is.
     #[inline]
-    pub(crate) fn insert(&mut self, neighbor: Neighbor) -> Option<usize> {
+    pub fn insert(&mut self, neighbor: Neighbor) -> Option<usize> {
         let key = key(neighbor);
         if self.keys.len() == self.capacity {
             match self.keys.last() {
@@ -48,7 +49,7 @@ impl Candidates {
 
     /// The nearest row that was not expanded yet; marks it expanded.
     #[inline]
-    pub(crate) fn expand_next(&mut self) -> Option<u32> {
+    pub fn expand_next(&mut self) -> Option<u32> {
         self.advance();
         let key = self.keys.get_mut(self.cursor)?;
         *key |= EXPANDED;
@@ -56,11 +57,48 @@ impl Candidates {
         Some(id(*key))
     }
 
+    /// The nearest row that was not expanded yet.
+    #[inline]
+    pub fn peek(&mut self) -> Option<Neighbor> {
+        self.advance();
+        self.get(self.cursor)
+    }
+
+    /// The row at a place of the list, counted from the nearest.
+    #[inline]
+    pub fn get(&self, place: usize) -> Option<Neighbor> {
+        self.keys.get(place).map(|&key| Neighbor { id: id(key), distance: distance(key) })
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Whether the list is as long as it gets: a row farther than its last is not added.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.keys.len() == self.capacity
+    }
+
     /// The rows that are not expanded yet, the nearest first.
     #[inline]
-    pub(crate) fn unexpanded(&self) -> impl Iterator<Item = u32> + '_ {
+    pub fn unexpanded(&self) -> impl Iterator<Item = u32> + '_ {
         let rest = self.keys.get(self.cursor..).unwrap_or_default();
         rest.iter().filter(|&key| key & EXPANDED == 0).map(|&key| id(key))
+    }
+
+    /// The same with their distances.
+    #[inline]
+    pub fn unexpanded_neighbors(&self) -> impl Iterator<Item = Neighbor> + '_ {
+        let rest = self.keys.get(self.cursor..).unwrap_or_default();
+        let unexpanded = rest.iter().filter(|&key| key & EXPANDED == 0);
+        unexpanded.map(|&key| Neighbor { id: id(key), distance: distance(key) })
     }
 
     #[inline]
@@ -71,12 +109,12 @@ impl Candidates {
     }
 
     /// All rows, the nearest first; equal distances by row number.
-    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Neighbor> + '_ {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Neighbor> + '_ {
         self.keys.iter().map(|&key| Neighbor { id: id(key), distance: distance(key) })
     }
 
     /// The nearest row.
-    pub(crate) fn nearest(&self) -> Option<Neighbor> {
+    pub fn nearest(&self) -> Option<Neighbor> {
         self.iter().next()
     }
 }
@@ -132,6 +170,12 @@ mod tests {
         assert_eq!(candidates.expand_next(), Some(0));
         candidates.insert(Neighbor { id: 2, distance: 1.0 });
         candidates.insert(Neighbor { id: 3, distance: 3.0 });
+        assert_eq!(candidates.peek(), Some(Neighbor { id: 2, distance: 1.0 }));
+        assert_eq!(candidates.get(1), Some(Neighbor { id: 0, distance: 2.0 }));
+        assert_eq!(candidates.get(3), None);
+        assert!(candidates.is_full() && candidates.len() == 3);
+        let left: Vec<Neighbor> = candidates.unexpanded_neighbors().collect();
+        assert_eq!(left, [Neighbor { id: 2, distance: 1.0 }, Neighbor { id: 3, distance: 3.0 }]);
         let order: Vec<u32> = std::iter::from_fn(|| candidates.expand_next()).collect();
         assert_eq!(order, [2, 3], "row 1 fell out of the three nearest");
     }

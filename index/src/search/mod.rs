@@ -6,9 +6,10 @@ mod scratch;
 mod visited;
 
 pub(crate) use beam::{Adjacency, Query, Searcher};
-pub(crate) use candidates::{Candidates, MAX_ROWS};
-pub use scratch::Scratch;
-pub(crate) use scratch::ScratchPool;
+pub use candidates::Candidates;
+pub(crate) use candidates::MAX_ROWS;
+pub use scratch::{Scratch, ScratchPool};
+pub use visited::Visited;
 
 /// Scratches of all searches of the process.
 pub(crate) static SCRATCHES: ScratchPool = ScratchPool::new();

@@ -30,7 +30,7 @@ impl Scratch {
 }
 
 /// Scratches lent to threads: as many as were ever in use at once.
-pub(crate) struct ScratchPool<T = Scratch>(Mutex<Vec<T>>);
+pub struct ScratchPool<T = Scratch>(Mutex<Vec<T>>);
 
 impl<T> Default for ScratchPool<T> {
     fn default() -> Self {
@@ -39,14 +39,15 @@ impl<T> Default for ScratchPool<T> {
 }
 
 impl<T> ScratchPool<T> {
-    pub(crate) const fn new() -> Self {
+    /// A pool without scratches; they are made as they are needed.
+    pub const fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }
 }
 
 impl<T: Default> ScratchPool<T> {
     /// Runs `work` with a scratch of its own. A scratch whose work panics is not put back.
-    pub(crate) fn with<O>(&self, work: impl FnOnce(&mut T) -> O) -> O {
+    pub fn with<O>(&self, work: impl FnOnce(&mut T) -> O) -> O {
         let mut scratch = self.0.lock().pop().unwrap_or_default();
         let output = work(&mut scratch);
         self.0.lock().push(scratch);

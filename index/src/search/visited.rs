@@ -4,15 +4,15 @@
 ///
 /// A row is in the set when its tag equals the current epoch. One byte a row keeps the tags in the processor's cache;
 /// every 255th reset wipes them.
-#[derive(Default)]
-pub(crate) struct Visited {
+#[derive(Debug, Default)]
+pub struct Visited {
     tags: Vec<u8>,
     epoch: u8,
 }
 
 impl Visited {
     /// Empties the set and makes room for rows `0..len`.
-    pub(crate) fn reset(&mut self, len: usize) {
+    pub fn reset(&mut self, len: usize) {
         if self.tags.len() < len {
             self.tags.resize(len, 0);
         }
@@ -25,11 +25,17 @@ impl Visited {
 
     /// Adds a row. `Some(true)` if it was not in the set, `None` if the set has no room for that number.
     #[inline]
-    pub(crate) fn insert(&mut self, id: u32) -> Option<bool> {
+    pub fn insert(&mut self, id: u32) -> Option<bool> {
         let tag = self.tags.get_mut(id as usize)?;
         let fresh = *tag != self.epoch;
         *tag = self.epoch;
         Some(fresh)
+    }
+
+    /// Whether a row is in the set.
+    #[inline]
+    pub fn contains(&self, id: u32) -> bool {
+        self.tags.get(id as usize).is_some_and(|tag| *tag == self.epoch)
     }
 }
 
@@ -42,7 +48,9 @@ mod tests {
         let mut visited = Visited::default();
         for round in 0..1000 {
             visited.reset(4);
+            assert!(!visited.contains(round % 4));
             assert_eq!(visited.insert(round % 4), Some(true));
+            assert!(visited.contains(round % 4) && !visited.contains(4));
             assert_eq!(visited.insert(round % 4), Some(false));
             assert_eq!(visited.insert((round + 1) % 4), Some(true));
             assert_eq!(visited.insert(4), None);

@@ -7,6 +7,7 @@ mod findable;
 mod insert;
 mod links;
 mod nodes;
+mod probe;
 mod reader;
 mod scan;
 mod verify;
@@ -19,8 +20,9 @@ use crate::search::Adjacency;
 use crate::{Error, VectorRows};
 pub use build::{BuildOptions, BuildPhase, BuildProgress, Built, OnProgress, Save, build};
 pub(crate) use links::INCOMING;
-pub use reader::{Found, Reader, SearchParams};
 pub use nodes::{count_links, nodes_by_level, nodes_in_use};
+pub use probe::Probe;
+pub use reader::{Found, Reader, SearchParams};
 pub use verify::{Finding, verify};
 pub use writer::Writer;
 

@@ -71,6 +71,11 @@ impl<'v> Reader<'v> {
         Ok(reader)
     }
 
+    /// Nodes in use: rows that a search may return.
+    pub fn live(&self) -> u32 {
+        self.record.live
+    }
+
     /// The bytes of a stored vector.
     pub fn vector(&self, node: u32) -> Result<&'v [u8], Error> {
         Ok(self.vectors.get(node)?)
@@ -146,7 +151,7 @@ impl<'v> Reader<'v> {
         Ok(found)
     }
 
-    fn check_query(&self, query: &[u8]) -> Result<(), Error> {
+    pub(crate) fn check_query(&self, query: &[u8]) -> Result<(), Error> {
         let expected = self.vectors.row_bytes();
         if query.len() == expected {
             return Ok(());

@@ -157,6 +157,9 @@ proptest! {
         for element in [Element::F32, Element::F16, Element::BF16, Element::I8] {
             let row = encoded((&values).into(), dim, element, L2)?;
             prop_assert_eq!(decode(&row, dim, element), want.clone());
+            let mut coordinates = vec![f32::NAN; dim];
+            decode_into(&row, element, &mut coordinates);
+            prop_assert_eq!(coordinates, want.clone());
         }
         let row = encoded((&want).into(), dim, Element::I8, L2)?;
         prop_assert_eq!(decode(&row, dim, Element::I8), want);

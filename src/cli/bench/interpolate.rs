@@ -36,7 +36,17 @@ mod tests {
     fn point(effort: f64, recall: f64, qps: f64) -> Point {
         let (p50_us, p99_us) = (1e6 / qps, 2e6 / qps);
         let setting = Effort::Greedy(effort as usize);
-        Point { effort, setting, recall, qps, p50_us, p99_us, distances: effort * 10.0, key_scores: 0.0, hops: effort }
+        Point {
+            effort,
+            setting,
+            recall,
+            qps,
+            p50_us,
+            p99_us,
+            distances: effort * 10.0,
+            key_scores: 0.0,
+            hops: effort,
+        }
     }
 
     #[test]

@@ -108,12 +108,13 @@ impl Speeds {
     pub(super) fn draw(&self, path: &Path) -> Result<String, CliError> {
         let exact = Point {
             effort: 0.0,
+            setting: Effort::Exact,
             recall: self.exact_recall,
             qps: self.exact_qps,
             p50_us: 0.0,
             p99_us: 0.0,
             distances: 0.0,
-            key_scores,
+            key_scores: 0.0,
             hops: 0.0,
         };
         let series =

@@ -1,0 +1,191 @@
+//! Integer dot products of a query with keys.
+//!
+//! A slot holds a level `z` of 0 to 3, a query an integer `Q` of 16 bits for each slot, and a key scores `Σ Q·z`.
+//! `Q` is split in two signed bytes, `Q = 128·high + low`, because machines multiply bytes by the dozen. Every
+//! instruction set computes the same integer, without saturation.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+
+use redknot_index::Isa;
+
+use super::model::{MAX_KEY_BYTES, SLOTS_PER_BYTE};
+
+/// Largest magnitude of a query's integers: `high` then lies within ±125 and `low` within −64 … 63, so that the 16-bit
+/// sums of the kernels, at most 24 products of ±3·125 … each, cannot overflow; see the kernels.
+pub(super) const MAX_QUERY_VALUE: f32 = 16_000.0;
+
+/// What the slots at one bit position of every byte of a key are multiplied with.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Plane(pub(super) [i8; MAX_KEY_BYTES]);
+
+/// The integers of a query, by the bit position of their slots. Zeros where a key has no slot.
+#[derive(Clone)]
+pub(super) struct Planes {
+    pub(super) low: [Plane; SLOTS_PER_BYTE],
+    pub(super) high: [Plane; SLOTS_PER_BYTE],
+}
+
+impl Planes {
+    pub(super) const ZERO: Planes = Planes {
+        low: [Plane([0; MAX_KEY_BYTES]); SLOTS_PER_BYTE],
+        high: [Plane([0; MAX_KEY_BYTES]); SLOTS_PER_BYTE],
+    };
+}
+
+/// Scores keys of one length, bound to an instruction set of this machine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyKernel {
+    isa: Isa,
+    key_bytes: usize,
+    sums: Sums,
+}
+
+/// `out[i]` = the score of `keys[i]`.
+///
+/// # Safety
+/// The machine has the instruction set of the function, every key its length, and `out` the length of `keys`.
+type Sums = unsafe fn(planes: &Planes, keys: &[&[u8]], out: &mut [i32]);
+
+impl KeyKernel {
+    /// The kernel for the best instruction set of this machine; `None` for a length that keys do not have.
+    pub(super) fn new(key_bytes: usize) -> Option<KeyKernel> {
+        Isa::ALL.into_iter().find_map(|isa| KeyKernel::with_isa(isa, key_bytes))
+    }
+
+    /// The kernel for a given instruction set, or `None` where the machine lacks it.
+    pub(super) fn with_isa(isa: Isa, key_bytes: usize) -> Option<KeyKernel> {
+        let sums: [Sums; 4] = match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 if avx512::available() => {
+                [avx512::sums::<1>, avx512::sums::<2>, avx512::sums::<3>, avx512::sums::<4>]
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 if is_x86_feature_detected!("avx2") => {
+                [avx2::sums::<1>, avx2::sums::<2>, avx2::sums::<3>, avx2::sums::<4>]
+            }
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon if std::arch::is_aarch64_feature_detected!("neon") => {
+                [neon::sums::<1>, neon::sums::<2>, neon::sums::<3>, neon::sums::<4>]
+            }
+            Isa::Portable => [portable::sums; 4],
+            _ => return None,
+        };
+        let sums = match key_bytes {
+            32 => sums[0],
+            64 => sums[1],
+            96 => sums[2],
+            128 => sums[3],
+            _ => return None,
+        };
+        Some(KeyKernel { isa, key_bytes, sums })
+    }
+
+    /// The instruction set in use.
+    pub(super) fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// `out[i]` = `Σ Q·z` over the slots of `keys[i]`.
+    ///
+    /// # Panics
+    /// If a key has another length than the kernel, or `out` than `keys`.
+    #[inline]
+    pub(super) fn sums(&self, planes: &Planes, keys: &[&[u8]], out: &mut [i32]) {
+        assert_eq!(keys.len(), out.len(), "one score for each key");
+        assert!(keys.iter().all(|key| key.len() == self.key_bytes), "keys have {} bytes", self.key_bytes);
+        // SAFETY: `with_isa` found the instruction set; the lengths were checked above.
+        #[expect(unsafe_code, reason = "the function needs an instruction set, which has been checked")]
+        unsafe {
+            (self.sums)(planes, keys, out);
+        }
+    }
+}
+
+/// The 32-byte chunks of a key, as many as there are.
+#[inline(always)]
+fn chunks<const CHUNKS: usize>(key: &[u8]) -> &[[u8; 32]; CHUNKS] {
+    key.as_chunks()
+        .0
+        .try_into()
+        .expect("KeyKernel::sums compares the lengths of keys with that of the kernel")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Σ Q·z, slot by slot. `q[j]` belongs to slot j: byte `j mod (key_bytes − 2)`, bit `2·⌊j / (key_bytes − 2)⌋`.
+    fn oracle(q: &[i32], key: &[u8]) -> i32 {
+        let columns = key.len() - 2;
+        q.iter().enumerate().map(|(j, q)| q * i32::from(key[j % columns] >> (2 * (j / columns)) & 3)).sum()
+    }
+
+    fn planes(q: &[i32], key_bytes: usize) -> Planes {
+        let mut planes = Planes::ZERO;
+        for (j, q) in q.iter().enumerate() {
+            let (plane, column) = (j / (key_bytes - 2), j % (key_bytes - 2));
+            let high = (q + 64) >> 7;
+            planes.high[plane].0[column] = i8::try_from(high).unwrap();
+            planes.low[plane].0[column] = i8::try_from(q - 128 * high).unwrap();
+        }
+        planes
+    }
+
+    fn assert_agree(q: &[i32], keys: &[Vec<u8>]) {
+        let key_bytes = keys[0].len();
+        let expected: Vec<i32> = keys.iter().map(|key| oracle(q, key)).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+        let mut kernels = 0;
+        for kernel in Isa::ALL.into_iter().filter_map(|isa| KeyKernel::with_isa(isa, key_bytes)) {
+            let mut got = vec![0; keys.len()];
+            kernel.sums(&planes(q, key_bytes), &keys, &mut got);
+            assert_eq!(got, expected, "{:?}, {key_bytes} bytes", kernel.isa());
+            kernels += 1;
+        }
+        assert!(kernels > 0);
+    }
+
+    proptest! {
+        #[test]
+        fn every_instruction_set_agrees_with_the_sum_by_slots(
+            chunks in 1usize..=4, count in 1usize..40, largest in 1i32..=16_000, seed: u64,
+        ) {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let q: Vec<i32> = (0..(32 * chunks - 2) * 4).map(|_| rng.i32(-largest..=largest)).collect();
+            let keys: Vec<Vec<u8>> =
+                (0..count).map(|_| (0..32 * chunks).map(|_| rng.u8(..)).collect()).collect();
+            assert_agree(&q, &keys);
+        }
+    }
+
+    #[test]
+    fn the_largest_scores_do_not_saturate() {
+        for key_bytes in [32, 64, 96, 128] {
+            // 63 and −64 are the extreme low halves, ±16,000 the extreme high ones.
+            for q in [16_000, -16_000, 16_000 - 65, -64, 63] {
+                assert_agree(&vec![q; (key_bytes - 2) * 4], &[vec![255; key_bytes], vec![0; key_bytes]]);
+            }
+        }
+    }
+
+    #[test]
+    fn other_lengths_have_no_kernel() {
+        for key_bytes in [0, 16, 33, 160] {
+            assert!(KeyKernel::new(key_bytes).is_none());
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "keys have 32 bytes")]
+    fn a_key_of_another_length_is_refused() {
+        KeyKernel::new(32).unwrap().sums(&Planes::ZERO, &[&[0; 31]], &mut [0]);
+    }
+}

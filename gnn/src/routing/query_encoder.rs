@@ -1,0 +1,257 @@
+//! From a query to what keys are scored with.
+
+use super::kernel::{KeyKernel, MAX_QUERY_VALUE, Planes};
+use super::model::{BIAS_BYTES, MAX_SLOTS};
+use super::projection::{Projection, ShortProjection};
+use super::{KeyModel, ModelError};
+
+/// Keys scored in one call of the kernel.
+const BATCH: usize = 32;
+/// As many sums as let the compiler use vectors.
+const LANES: usize = 16;
+
+/// Encodes queries with a [`KeyModel`], and scores keys against them. Shared by threads.
+pub struct QueryEncoder {
+    dim: usize,
+    /// μ, padded.
+    mean: Vec<f32>,
+    /// `query_linear`, padded.
+    linear: Vec<f32>,
+    projection: QueryProjection,
+    query_constant: f32,
+    slots: Vec<QuerySlot>,
+    bias_base: f32,
+    bias_step: f32,
+    kernel: KeyKernel,
+    key_bytes: usize,
+}
+
+/// The matrix `queries`, rounded to bf16 where that is faster.
+enum QueryProjection {
+    Short(ShortProjection),
+    Full(Projection),
+}
+
+#[derive(Clone, Copy)]
+struct QuerySlot {
+    coordinate: u32,
+    /// −2·step.
+    weight: f32,
+}
+
+/// A query as keys are scored with it. Reused from one query to the next.
+pub struct EncodedQuery {
+    planes: Planes,
+    /// What one unit of the integer score adds to the estimate.
+    scale: f32,
+    /// What a key of score 0 and bias code 0 is estimated at.
+    base: f32,
+    bias_step: f32,
+    /// `q − μ`, padded.
+    centred: Vec<f32>,
+    projected: Vec<f32>,
+    /// `q − μ` in two halves, see [`ShortProjection`].
+    halves: Vec<[u32; 2]>,
+}
+
+impl Default for EncodedQuery {
+    fn default() -> EncodedQuery {
+        EncodedQuery {
+            planes: Planes::ZERO,
+            scale: 0.0,
+            base: 0.0,
+            bias_step: 0.0,
+            centred: Vec::new(),
+            projected: Vec::new(),
+            halves: Vec::new(),
+        }
+    }
+}
+
+impl QueryEncoder {
+    /// An encoder for this model, with the best kernel of this machine. Where the machine multiplies bf16, the weights
+    /// `queries` are rounded to it.
+    ///
+    /// # Errors
+    /// What [`KeyModel::check`] finds.
+    pub fn new(model: &KeyModel) -> Result<QueryEncoder, ModelError> {
+        model.check()?;
+        let rows = || model.queries.chunks_exact(model.dim);
+        let projection = match ShortProjection::new(model.dim, rows()) {
+            Some(short) => QueryProjection::Short(short),
+            None => QueryProjection::Full(Projection::new(model.dim, rows())),
+        };
+        let slot =
+            |slot: &super::Slot| QuerySlot { coordinate: slot.coordinate.into(), weight: -2.0 * slot.step };
+        let kernel = KeyKernel::new(model.key_bytes).ok_or(ModelError::KeyBytes { got: model.key_bytes })?;
+        Ok(QueryEncoder {
+            dim: model.dim,
+            mean: padded(&model.mean),
+            linear: padded(&model.query_linear),
+            projection,
+            query_constant: model.query_constant,
+            slots: model.slots.iter().map(slot).collect(),
+            bias_base: model.bias_base,
+            bias_step: model.bias_step,
+            kernel,
+            key_bytes: model.key_bytes,
+        })
+    }
+
+    /// Components of a vector.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Bytes of a key.
+    pub fn key_bytes(&self) -> usize {
+        self.key_bytes
+    }
+
+    /// The instruction set that keys are scored with.
+    pub fn isa(&self) -> redknot_index::Isa {
+        self.kernel.isa()
+    }
+
+    /// Encodes a query of `dim` components, under cosine scaled to length 1.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] where it has another length; [`ModelError::NotFinite`] where some key could be estimated
+    /// at NaN or infinity. After success, every estimate of every key is finite.
+    pub fn encode(&self, query: &[f32], out: &mut EncodedQuery) -> Result<(), ModelError> {
+        if query.len() != self.dim {
+            return Err(ModelError::Shape { what: "the query", expected: self.dim, got: query.len() });
+        }
+        out.centred.clear();
+        out.centred.extend_from_slice(query);
+        out.centred.resize(self.mean.len(), 0.0);
+        let (square, linear) = centre(&mut out.centred, &self.mean, &self.linear);
+        let centred = &out.centred[..self.dim];
+        match &self.projection {
+            QueryProjection::Short(short) => {
+                out.projected.resize(short.outputs(), 0.0);
+                short.apply(centred, &mut out.halves, &mut out.projected);
+            }
+            QueryProjection::Full(full) => {
+                out.projected.resize(full.outputs(), 0.0);
+                full.apply(centred, &mut out.projected);
+            }
+        }
+        let mut values = [0.0; MAX_SLOTS];
+        let values = &mut values[..self.slots.len()];
+        for (value, slot) in values.iter_mut().zip(&self.slots) {
+            *value = out.projected[slot.coordinate as usize] * slot.weight;
+        }
+        // The largest passes over NaN, the total does not.
+        let (largest, total) = magnitudes(values);
+        let not_finite = ModelError::NotFinite { what: "the query", index: 0 };
+        if !total.is_finite() {
+            return Err(not_finite);
+        }
+        out.scale = largest / MAX_QUERY_VALUE;
+        // No value is worth a unit where the largest is next to nothing.
+        let inverse = if largest > f32::MIN_POSITIVE * MAX_QUERY_VALUE { 1.0 / out.scale } else { 0.0 };
+        let sum = split(values, inverse, self.key_bytes - BIAS_BYTES, &mut out.planes);
+        // Levels are −1.5, −0.5, 0.5 and 1.5 steps; keys hold 0 to 3.
+        out.base = square + linear + self.query_constant + self.bias_base - out.scale * (1.5 * sum as f32);
+        out.bias_step = self.bias_step;
+        // Every estimate, and every intermediate sum of it, is at most this far from 0.
+        let bound = out.base.abs() + f32::from(u16::MAX) * self.bias_step + 4.0 * total;
+        if bound.is_finite() { Ok(()) } else { Err(not_finite) }
+    }
+
+    /// `out[i]` = the estimate of the squared distance of the query to the node of `keys[i]`: finite, and the same on
+    /// every machine up to the rounding of the query's projection.
+    ///
+    /// # Panics
+    /// If a key does not have [`QueryEncoder::key_bytes`], or `out` not as many entries as `keys`.
+    #[inline]
+    pub fn estimates(&self, query: &EncodedQuery, keys: &[&[u8]], out: &mut [f32]) {
+        assert_eq!(keys.len(), out.len(), "one estimate for each key");
+        let mut sums = [0; BATCH];
+        for (keys, out) in keys.chunks(BATCH).zip(out.chunks_mut(BATCH)) {
+            let sums = &mut sums[..keys.len()];
+            self.kernel.sums(&query.planes, keys, sums);
+            for ((key, sum), out) in keys.iter().zip(sums).zip(out) {
+                let bias = key.last_chunk().map_or(0, |code| u16::from_le_bytes(*code));
+                *out = query.base + query.bias_step * f32::from(bias) + query.scale * *sum as f32;
+            }
+        }
+    }
+}
+
+/// Subtracts `mean` from a query; returns its squared length then, and its product with `linear`. All end in zeros up
+/// to a multiple of [`LANES`].
+fn centre(query: &mut [f32], mean: &[f32], linear: &[f32]) -> (f32, f32) {
+    let (mut squares, mut products) = ([0.0; LANES], [0.0; LANES]);
+    let inputs = mean.as_chunks::<LANES>().0.iter().zip(linear.as_chunks::<LANES>().0);
+    for (query, (mean, linear)) in query.as_chunks_mut::<LANES>().0.iter_mut().zip(inputs) {
+        for lane in 0..LANES {
+            query[lane] -= mean[lane];
+            squares[lane] += query[lane] * query[lane];
+            products[lane] += query[lane] * linear[lane];
+        }
+    }
+    (squares.iter().sum(), products.iter().sum())
+}
+
+/// The numbers and zeros up to a multiple of [`LANES`].
+fn padded(numbers: &[f32]) -> Vec<f32> {
+    let mut padded = numbers.to_vec();
+    padded.resize(numbers.len().next_multiple_of(LANES), 0.0);
+    padded
+}
+
+/// The largest magnitude, and the sum of all magnitudes, of a multiple of 8 values, which the slots of a key are.
+fn magnitudes(values: &[f32]) -> (f32, f32) {
+    let (mut largest, mut total) = ([0.0f32; 8], [0.0f32; 8]);
+    for values in values.as_chunks::<8>().0 {
+        for lane in 0..8 {
+            let magnitude = values[lane].abs();
+            largest[lane] = if magnitude > largest[lane] { magnitude } else { largest[lane] };
+            total[lane] += magnitude;
+        }
+    }
+    (largest.into_iter().fold(0.0, f32::max), total.iter().sum())
+}
+
+/// Rounds `values · inverse` to integers and splits them in two bytes each, `columns` values to a plane; returns their
+/// sum.
+fn split(values: &[f32], inverse: f32, columns: usize, planes: &mut Planes) -> i32 {
+    // Added to a number below 2^22 it leaves no room for a fraction: rounds to the nearest, ties to even, in any
+    // instruction set.
+    const ROUND: f32 = 1.5 * (1u32 << 23) as f32;
+    let mut sum = 0;
+    let planes = planes.low.iter_mut().zip(&mut planes.high);
+    for (values, (low, high)) in values.chunks_exact(columns).zip(planes) {
+        for ((value, low), high) in values.iter().zip(&mut low.0).zip(&mut high.0) {
+            let integer = (value * inverse + ROUND).to_bits() as i32 - ROUND.to_bits() as i32;
+            let upper = (integer + 64) >> 7;
+            *high = upper as i8;
+            *low = (integer - (upper << 7)) as i8;
+            sum += integer;
+        }
+        // Another model may have had longer keys.
+        low.0[columns..].fill(0);
+        high.0[columns..].fill(0);
+    }
+    sum
+}
+
+impl std::fmt::Debug for QueryEncoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueryEncoder")
+            .field("dim", &self.dim)
+            .field("kernel", &self.kernel)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for EncodedQuery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EncodedQuery")
+            .field("scale", &self.scale)
+            .field("base", &self.base)
+            .finish_non_exhaustive()
+    }
+}

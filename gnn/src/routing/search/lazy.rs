@@ -1,0 +1,53 @@
+//! Keys decide the order of expansion; exact distances of what is expanded decide when to stop.
+
+use super::StopReason;
+use super::walk::Walk;
+use crate::routing::{Landmarks, RouteError};
+
+impl Walk<'_, '_> {
+    /// Expands nodes in the order of their estimates and computes the exact distance of each, then re-ranks the best
+    /// of those that were not expanded.
+    pub(super) fn lazy(&mut self, landmarks: &Landmarks) -> Result<StopReason, RouteError> {
+        let Some(entry) = self.enter(landmarks)? else { return Ok(StopReason::NoGraph) };
+        self.scratch.pool.insert(entry);
+        let stop = self.follow_and_measure()?;
+        let scratch = &mut *self.scratch;
+        scratch.shortlist.clear();
+        scratch.shortlist.extend(scratch.pool.unexpanded_neighbors().take(self.effort.rerank));
+        self.rerank()?;
+        Ok(stop)
+    }
+
+    fn follow_and_measure(&mut self) -> Result<StopReason, RouteError> {
+        let listed = self.effort.rerank.max(self.k);
+        // A distance is computed a hop after its node was expanded, when the vector has arrived.
+        let mut expanded = None;
+        let mut stop = StopReason::Exhausted;
+        while let Some(next) = self.scratch.pool.peek() {
+            if self.kth_exact().is_some_and(|kth| next.distance > self.reach(kth)) {
+                stop = StopReason::Converged;
+                break;
+            }
+            if self.hops >= self.effort.max_hops {
+                stop = StopReason::HopLimit;
+                break;
+            }
+            self.scratch.pool.expand_next();
+            self.probe.prefetch_vector(next.id);
+            let fresh = self.expand(next.id)?;
+            if let Some(before) = expanded.replace(next.id) {
+                self.add_exact(&[before])?;
+            }
+            let bound = match (self.kth_exact(), self.scratch.pool.get(listed - 1)) {
+                (Some(kth), Some(last)) => self.reach(kth).max(last.distance),
+                _ => f32::INFINITY,
+            };
+            self.insert_estimates(fresh, bound);
+            self.look_ahead()?;
+        }
+        if let Some(last) = expanded {
+            self.add_exact(&[last])?;
+        }
+        Ok(stop)
+    }
+}

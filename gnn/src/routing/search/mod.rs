@@ -1,0 +1,174 @@
+//! Search that follows keys.
+
+mod filter;
+mod lazy;
+mod rerank;
+mod route;
+mod walk;
+
+use redknot_index::{Candidates, Metric, Neighbor, Reader, ScratchPool, Visited, decode_into};
+use redknot_storage::Rows;
+
+use super::{
+    Effort, EncodedQuery, KeyModel, Landmarks, Mode, ModelError, QueryEncoder, RouteError, normalize,
+};
+use walk::Walk;
+
+/// Why a search ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// The next node was farther than γ times the k-th.
+    Converged,
+    /// No candidate was left to expand.
+    Exhausted,
+    /// [`Effort::max_hops`] nodes were expanded.
+    HopLimit,
+    /// Nothing is in the graph: every row was looked at.
+    NoGraph,
+    /// The graph led to fewer than k rows, so every row was looked at.
+    Scanned,
+}
+
+/// What a search found and what it cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Routed {
+    /// Nearest first, with exact distances; equal distances by node number.
+    pub neighbors: Vec<Neighbor>,
+    /// True where every row was looked at.
+    pub exact: bool,
+    /// Full-precision distances computed.
+    pub distances: u64,
+    /// Keys scored, those of the landmarks included.
+    pub key_scores: u64,
+    /// Nodes whose links were looked at.
+    pub hops: u64,
+    /// Why the search ended.
+    pub stop: StopReason,
+}
+
+/// Finds neighbours with a key model. Shared by threads.
+#[derive(Debug)]
+pub struct Router {
+    encoder: QueryEncoder,
+    landmarks: Landmarks,
+}
+
+/// The working memory of a search.
+#[derive(Default)]
+struct Scratch {
+    query: Vec<f32>,
+    encoded: EncodedQuery,
+    /// Candidates by estimate, or by distance in [`Mode::Filter`].
+    pool: Candidates,
+    /// The nearest nodes by exact distance.
+    nearest: Candidates,
+    visited: Visited,
+    links: Vec<u32>,
+    estimates: Vec<f32>,
+    /// Candidates to be re-ranked, the best estimates first.
+    shortlist: Vec<Neighbor>,
+}
+
+/// Scratches of all routed searches of the process.
+static SCRATCHES: ScratchPool<Scratch> = ScratchPool::new();
+
+impl Router {
+    /// A router with this model, whose searches enter the graph at `landmarks`.
+    ///
+    /// # Errors
+    /// What [`KeyModel::check`] finds; [`ModelError::KeyBytes`] where the landmarks have keys of another length.
+    pub fn new(model: &KeyModel, landmarks: Landmarks) -> Result<Router, ModelError> {
+        let encoder = QueryEncoder::new(model)?;
+        if landmarks.key_bytes() != model.key_bytes {
+            return Err(ModelError::KeyBytes { got: landmarks.key_bytes() });
+        }
+        Ok(Router { encoder, landmarks })
+    }
+
+    /// What queries are encoded with.
+    pub fn encoder(&self) -> &QueryEncoder {
+        &self.encoder
+    }
+
+    /// Where searches enter the graph.
+    pub fn landmarks(&self) -> &Landmarks {
+        &self.landmarks
+    }
+
+    /// The `k` rows nearest to `query`, which is encoded as the rows of the index are. `keys` holds the key of node `n`
+    /// in row `n`.
+    ///
+    /// Keys only decide where to look: distances are exact, rows that are not in the graph are scanned, and where the
+    /// graph leads to fewer than `k` rows all are looked at, as in [`Reader::search`]. A stale key costs recall, never
+    /// correctness.
+    ///
+    /// # Errors
+    /// [`RouteError`] where keys cannot guide the search; greedy search still can.
+    pub fn search(
+        &self,
+        reader: &Reader<'_>,
+        keys: Rows<'_>,
+        query: &[u8],
+        k: usize,
+        effort: &Effort,
+    ) -> Result<Routed, RouteError> {
+        effort.check()?;
+        let unit = self.check(reader, keys)?;
+        let probe = reader.probe(query)?;
+        let k = k.min(reader.live() as usize);
+        SCRATCHES.with(|scratch| {
+            self.encode(reader, query, scratch)?;
+            let mut walk = Walk::new(&self.encoder, probe, keys, scratch, k, *effort, unit, reader.live());
+            let stop = match (k, effort.mode) {
+                (0, _) if probe.entry().is_none() => StopReason::NoGraph,
+                (0, _) => StopReason::Exhausted,
+                (_, Mode::Route) => walk.route(&self.landmarks)?,
+                (_, Mode::Lazy) => walk.lazy(&self.landmarks)?,
+                (_, Mode::Filter) => walk.filter(&self.landmarks)?,
+            };
+            let (distances, key_scores, hops) = (walk.distances, walk.key_scores, walk.hops);
+            let results = if effort.mode == Mode::Filter { &scratch.pool } else { &scratch.nearest };
+            let neighbors = results.iter().take(k).collect();
+            let exact = stop == StopReason::NoGraph;
+            let mut routed = Routed { neighbors, exact, distances, key_scores, hops, stop };
+            if k > 0 {
+                routed.distances += probe.scan_unlinked(k, &mut routed.neighbors)?;
+            }
+            if routed.neighbors.len() < k {
+                let found = reader.search_exact(query, k, None)?;
+                routed.distances += found.distances;
+                (routed.neighbors, routed.exact, routed.stop) = (found.neighbors, true, StopReason::Scanned);
+            }
+            Ok(routed)
+        })
+    }
+
+    /// How many units of an estimate make one of the index's distances.
+    fn check(&self, reader: &Reader<'_>, keys: Rows<'_>) -> Result<f32, RouteError> {
+        let config = reader.config();
+        let unit = match config.metric {
+            Metric::L2 => 1.0,
+            // ‖u − v‖² = 2·(1 − cos) for vectors of length 1.
+            Metric::Cosine => 2.0,
+            metric => return Err(RouteError::Metric { metric }),
+        };
+        if config.dim != self.encoder.dim() {
+            return Err(RouteError::Dimension { expected: self.encoder.dim(), got: config.dim });
+        }
+        if keys.row_bytes() != self.encoder.key_bytes() {
+            return Err(RouteError::KeyBytes { expected: self.encoder.key_bytes(), got: keys.row_bytes() });
+        }
+        Ok(unit)
+    }
+
+    fn encode(&self, reader: &Reader<'_>, query: &[u8], scratch: &mut Scratch) -> Result<(), RouteError> {
+        let config = reader.config();
+        scratch.query.resize(config.dim, 0.0);
+        decode_into(query, config.element, &mut scratch.query);
+        if config.metric == Metric::Cosine {
+            normalize(&mut scratch.query)?;
+        }
+        Ok(self.encoder.encode(&scratch.query, &mut scratch.encoded)?)
+    }
+}

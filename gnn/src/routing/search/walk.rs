@@ -1,0 +1,184 @@
+//! What the modes of search share: the way in, the next hop, and scoring.
+
+use redknot_index::{Neighbor, Probe};
+use redknot_storage::{Rows, prefetch};
+
+use super::Scratch;
+use crate::routing::effort::widen;
+use crate::routing::{Effort, Landmarks, QueryEncoder, RouteError};
+
+/// Keys scored in one call of the kernel.
+const BATCH: usize = 32;
+/// The links of a candidate this near to being expanded are about to be read.
+const SOON: usize = 4;
+
+/// One search under way.
+pub(super) struct Walk<'w, 'v> {
+    encoder: &'w QueryEncoder,
+    pub(super) probe: Probe<'w, 'v>,
+    keys: Rows<'v>,
+    pub(super) scratch: &'w mut Scratch,
+    /// At least 1 once the search runs.
+    pub(super) k: usize,
+    pub(super) effort: Effort,
+    unit: f32,
+    pub(super) distances: u64,
+    pub(super) key_scores: u64,
+    pub(super) hops: u64,
+}
+
+impl<'w, 'v> Walk<'w, 'v> {
+    #[expect(clippy::too_many_arguments, reason = "what one search is made of, put together in one place")]
+    pub(super) fn new(
+        encoder: &'w QueryEncoder,
+        probe: Probe<'w, 'v>,
+        keys: Rows<'v>,
+        scratch: &'w mut Scratch,
+        k: usize,
+        effort: Effort,
+        unit: f32,
+        live: u32,
+    ) -> Walk<'w, 'v> {
+        probe.reset(&mut scratch.visited);
+        // No list need be longer than there are rows.
+        let live = live as usize;
+        let effort = Effort { rerank: effort.rerank.min(live), ef: effort.ef.min(live), ..effort };
+        scratch.pool.reset(effort.ef.max(effort.rerank).max(k));
+        scratch.nearest.reset(k);
+        Walk { encoder, probe, keys, scratch, k, effort, unit, distances: 0, key_scores: 0, hops: 0 }
+    }
+
+    /// The node to begin with, with its estimate, marked as visited: the best landmark that is still in the graph, else
+    /// where greedy searches begin. `None` where nothing is linked.
+    pub(super) fn enter(&mut self, landmarks: &Landmarks) -> Result<Option<Neighbor>, RouteError> {
+        let Some(entry) = self.probe.entry() else { return Ok(None) };
+        self.score_landmarks(landmarks);
+        let estimates = &mut self.scratch.estimates[..landmarks.len()];
+        while let Some((place, estimate)) = smallest(estimates) {
+            let id = landmarks.nodes()[place];
+            if self.probe.is_linked(id)? {
+                self.scratch.visited.insert(id);
+                return Ok(Some(Neighbor { id, distance: estimate }));
+            }
+            estimates[place] = f32::INFINITY;
+        }
+        self.scratch.visited.insert(entry);
+        self.scratch.links.clear();
+        self.scratch.links.push(entry);
+        self.score(1)?;
+        Ok(Some(Neighbor { id: entry, distance: self.scratch.estimates[0] }))
+    }
+
+    fn score_landmarks(&mut self, landmarks: &Landmarks) {
+        let Scratch { estimates, encoded, .. } = &mut *self.scratch;
+        estimates.resize(landmarks.len().max(estimates.len()), 0.0);
+        let mut keys = landmarks.keys();
+        for estimates in estimates[..landmarks.len()].chunks_mut(BATCH) {
+            let mut rows: [&[u8]; BATCH] = [&[]; BATCH];
+            rows.iter_mut().zip(&mut keys.by_ref().take(estimates.len())).for_each(|(row, key)| *row = key);
+            self.encoder.estimates(encoded, &rows[..estimates.len()], estimates);
+        }
+        self.key_scores += landmarks.len() as u64;
+    }
+
+    /// Looks at the links of a node. Returns how many nodes were not seen before: they are the first of
+    /// `scratch.links`, with their estimates in `scratch.estimates`.
+    #[inline]
+    pub(super) fn expand(&mut self, node: u32) -> Result<usize, RouteError> {
+        let Scratch { visited, links, .. } = &mut *self.scratch;
+        let count = self.probe.unvisited_links(node, visited, links)?.len();
+        self.hops += 1;
+        self.score(count)?;
+        Ok(count)
+    }
+
+    /// Estimates for the first `count` of `scratch.links`.
+    #[inline]
+    fn score(&mut self, count: usize) -> Result<(), RouteError> {
+        let Scratch { links, estimates, encoded, .. } = &mut *self.scratch;
+        if estimates.len() < count {
+            estimates.resize(count, 0.0);
+        }
+        let mut rows: [&[u8]; BATCH] = [&[]; BATCH];
+        for (ids, estimates) in links[..count].chunks(BATCH).zip(estimates.chunks_mut(BATCH)) {
+            for (row, &id) in rows.iter_mut().zip(ids) {
+                *row = self.keys.get(id).map_err(RouteError::Keys)?;
+                prefetch(*row);
+            }
+            self.encoder.estimates(encoded, &rows[..ids.len()], &mut estimates[..ids.len()]);
+        }
+        self.key_scores += count as u64;
+        Ok(())
+    }
+
+    /// Adds those of the first `count` of `scratch.links` to the candidates whose estimates lie below `bound`.
+    #[inline]
+    pub(super) fn insert_estimates(&mut self, count: usize, bound: f32) {
+        let Scratch { pool, links, estimates, .. } = &mut *self.scratch;
+        for (&id, &distance) in links[..count].iter().zip(&*estimates) {
+            if distance < bound && pool.insert(Neighbor { id, distance }).is_some_and(|place| place < SOON) {
+                self.probe.prefetch_place(id);
+            }
+        }
+    }
+
+    /// Fetches what the next hops read: the links of the best candidate and of the third, and the keys that the second
+    /// one leads to, whose links were fetched a hop ago.
+    #[inline]
+    pub(super) fn look_ahead(&mut self) -> Result<(), RouteError> {
+        let mut next = self.scratch.pool.unexpanded();
+        let (best, second, third) = (next.next(), next.next(), next.next());
+        if let Some(best) = best {
+            self.probe.prefetch_links(best);
+        }
+        if let Some(third) = third {
+            self.probe.prefetch_links(third);
+        }
+        if let Some(second) = second {
+            for id in self.probe.links(second)? {
+                if !self.scratch.visited.contains(id) {
+                    self.keys.prefetch(id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The k-th exact distance in units of an estimate, once k are known.
+    #[inline]
+    pub(super) fn kth_exact(&self) -> Option<f32> {
+        self.scratch.nearest.get(self.k - 1).map(|kth| kth.distance * self.unit)
+    }
+
+    /// A distance of the index in units of an estimate.
+    #[inline]
+    pub(super) fn in_estimates(&self, distance: f32) -> f32 {
+        distance * self.unit
+    }
+
+    /// How far a node may be to be worth expanding, once the k-th is this far.
+    #[inline]
+    pub(super) fn reach(&self, kth: f32) -> f32 {
+        widen(kth, self.effort.gamma)
+    }
+
+    /// Computes the exact distance of nodes, which become results if they are among the k nearest.
+    #[inline]
+    pub(super) fn add_exact(&mut self, nodes: &[u32]) -> Result<(), RouteError> {
+        self.distances += nodes.len() as u64;
+        let nearest = &mut self.scratch.nearest;
+        Ok(self.probe.distances(nodes, |neighbor| {
+            nearest.insert(neighbor);
+        })?)
+    }
+}
+
+/// The smallest number below infinity and its place.
+fn smallest(values: &[f32]) -> Option<(usize, f32)> {
+    let better = |best: Option<(usize, f32)>, (place, value): (usize, &f32)| match best {
+        Some((_, least)) if *value >= least => best,
+        _ if *value < f32::INFINITY => Some((place, *value)),
+        _ => best,
+    };
+    values.iter().enumerate().fold(None, better)
+}

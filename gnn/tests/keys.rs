@@ -1,0 +1,231 @@
+//! Models as bytes, and encoders against the formulas in the documentation of `KeyModel`.
+#![allow(clippy::unwrap_used, reason = "a failed call fails the test")]
+
+mod support;
+
+use proptest::prelude::*;
+use redknot_gnn::routing::{
+    EncodeScratch, EncodedQuery, KeyEncoder, KeyModel, ModelError, QueryEncoder, Slot,
+};
+use support::random_model;
+
+const KEY_BYTES: [usize; 4] = [32, 64, 96, 128];
+
+fn dot(a: &[f32], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * b).sum()
+}
+
+fn minus(a: &[f32], b: &[f32]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) - f64::from(*b)).collect()
+}
+
+fn square(a: &[f64]) -> f64 {
+    a.iter().map(|a| a * a).sum()
+}
+
+/// What slot `j` of a key stands for, in steps.
+fn level(key: &[u8], j: usize) -> f64 {
+    let columns = key.len() - 2;
+    f64::from(key[j % columns] >> (2 * (j / columns)) & 3) - 1.5
+}
+
+fn bias(model: &KeyModel, key: &[u8]) -> f64 {
+    let code = u16::from_le_bytes([key[key.len() - 2], key[key.len() - 1]]);
+    f64::from(model.bias_base) + f64::from(model.bias_step) * f64::from(code)
+}
+
+/// Checks every slot and the bias of a key.
+fn assert_key(model: &KeyModel, x: &[f32], m: &[f32], key: &[u8]) {
+    let lambda = f64::from(model.lambda);
+    let (x, m) = (minus(x, &model.mean), minus(m, &model.mean));
+    let routing: Vec<f64> = x.iter().zip(&m).map(|(x, m)| (1.0 - lambda) * x + lambda * m).collect();
+    let whole: Vec<f64> = model.nodes.chunks(model.dim).map(|row| dot(row, &routing)).collect();
+    let mut left = whole.clone();
+    for (j, slot) in model.slots.iter().enumerate() {
+        let (left, step) = (&mut left[usize::from(slot.coordinate)], f64::from(slot.step));
+        let error = |level: f64| (*left - step * level).abs();
+        let best = [-1.5, -0.5, 0.5, 1.5].map(error).into_iter().fold(f64::INFINITY, f64::min);
+        assert!(error(level(key, j)) <= best + 1e-4, "slot {j} is not the nearest level");
+        *left -= step * level(key, j);
+    }
+    let recovered: f64 = whole.iter().zip(&left).map(|(whole, left)| (whole - left).powi(2)).sum();
+    let lost = (1.0 - lambda) * square(&x) + lambda * square(&m) - recovered;
+    let expected = recovered + f64::from(model.kappa) * lost;
+    let tolerance = 0.5 * f64::from(model.bias_step) + 1e-4 * (1.0 + expected.abs());
+    assert!((bias(model, key) - expected).abs() <= tolerance, "bias {} for {expected}", bias(model, key));
+}
+
+/// The estimate as the documentation of `KeyModel` writes it, and how far off rounding to 16 bits can be.
+fn estimate(model: &KeyModel, query: &[f32], key: &[u8]) -> (f64, f64) {
+    let q = minus(query, &model.mean);
+    let h: Vec<f64> = model.queries.chunks(model.dim).map(|row| dot(row, &q)).collect();
+    let products =
+        |j: usize, slot: &Slot| h[usize::from(slot.coordinate)] * f64::from(slot.step) * level(key, j);
+    let sum: f64 = model.slots.iter().enumerate().map(|(j, slot)| products(j, slot)).sum();
+    let largest =
+        model.slots.iter().map(|slot| (h[usize::from(slot.coordinate)] * f64::from(slot.step)).abs());
+    let unit = 2.0 * largest.fold(0.0, f64::max) / 16_000.0;
+    let constant = square(&q) + dot(&model.query_linear, &q) + f64::from(model.query_constant);
+    (constant + bias(model, key) - 2.0 * sum, 0.75 * unit * model.slots.len() as f64)
+}
+
+proptest! {
+    #[test]
+    fn keys_and_estimates_are_those_of_the_documentation(
+        dim in 1usize..80, coordinates in 1usize..90, key_bytes in prop::sample::select(&KEY_BYTES),
+        nodes in 1usize..11, seed: u64,
+    ) {
+        let model = random_model(dim, coordinates, key_bytes, seed);
+        let mut rng = fastrand::Rng::with_seed(!seed);
+        let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.f32() * 2.0 - 1.0).collect() };
+        let (x, means, query) = (random(nodes * dim), random(nodes * dim), random(dim));
+        let mut keys = vec![0xee; nodes * key_bytes];
+        let encoder = KeyEncoder::new(&model).unwrap();
+        encoder.encode(&x, &means, &mut keys, &mut EncodeScratch::default()).unwrap();
+        let rows: Vec<&[u8]> = keys.chunks(key_bytes).collect();
+        for (node, key) in rows.iter().enumerate() {
+            assert_key(&model, &x[node * dim..][..dim], &means[node * dim..][..dim], key);
+        }
+
+        let encoder = QueryEncoder::new(&model).unwrap();
+        let mut encoded = EncodedQuery::default();
+        // Whatever the query before it left behind.
+        let longer = random_model(dim, coordinates, 128, seed);
+        QueryEncoder::new(&longer).unwrap().encode(&query, &mut encoded).unwrap();
+        encoder.encode(&query, &mut encoded).unwrap();
+        let mut estimates = vec![f32::NAN; nodes];
+        encoder.estimates(&encoded, &rows, &mut estimates);
+        for (key, got) in rows.iter().zip(estimates) {
+            let (expected, tolerance) = estimate(&model, &query, key);
+            let tolerance = tolerance + 1e-4 * (1.0 + expected.abs());
+            prop_assert!((f64::from(got) - expected).abs() <= tolerance, "{} for {}", got, expected);
+        }
+    }
+
+    #[test]
+    fn a_key_does_not_depend_on_its_batch(nodes in 1usize..20, seed: u64) {
+        let model = random_model(24, 40, 32, seed);
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let x: Vec<f32> = (0..nodes * 24).map(|_| rng.f32()).collect();
+        let encoder = KeyEncoder::new(&model).unwrap();
+        let mut scratch = EncodeScratch::default();
+        let mut together = vec![0; nodes * 32];
+        encoder.encode(&x, &x, &mut together, &mut scratch).unwrap();
+        for (x, expected) in x.chunks(24).zip(together.chunks(32)) {
+            let mut alone = [0; 32];
+            encoder.encode(x, x, &mut alone, &mut scratch).unwrap();
+            prop_assert_eq!(&alone[..], expected);
+        }
+    }
+
+    #[test]
+    fn models_come_back_from_bytes(
+        dim in 1usize..20, coordinates in 1usize..20, key_bytes in prop::sample::select(&KEY_BYTES), seed: u64,
+    ) {
+        let model = random_model(dim, coordinates, key_bytes, seed);
+        let bytes = model.to_bytes().unwrap();
+        prop_assert_eq!(KeyModel::from_bytes(&bytes), Ok(model));
+        let cut = (seed % bytes.len() as u64) as usize;
+        prop_assert!(KeyModel::from_bytes(&bytes[..cut]).is_err());
+        let mut flipped = bytes;
+        flipped[cut] ^= 1 << (seed % 8);
+        prop_assert!(KeyModel::from_bytes(&flipped).is_err());
+    }
+
+    #[test]
+    fn random_bytes_are_no_model(mut bytes in prop::collection::vec(any::<u8>(), 0..300), magic: bool) {
+        let head = b"rkkeymdl\x01\0\0\0";
+        if magic && bytes.len() >= head.len() {
+            bytes[..head.len()].copy_from_slice(head);
+        }
+        prop_assert!(KeyModel::from_bytes(&bytes).is_err());
+    }
+}
+
+#[test]
+fn every_length_of_a_cut_model_is_refused() {
+    let bytes = random_model(3, 2, 32, 1).to_bytes().unwrap();
+    for len in 0..bytes.len() {
+        assert!(KeyModel::from_bytes(&bytes[..len]).is_err(), "{len} bytes");
+    }
+    let mut newer = bytes;
+    newer[8] = 9;
+    assert_eq!(KeyModel::from_bytes(&newer), Err(ModelError::Version { expected: 1, got: 9 }));
+}
+
+#[test]
+fn models_that_cannot_be_used_are_refused() {
+    let damages: [fn(&mut KeyModel); 20] = [
+        |model| model.dim = 0,
+        |model| model.key_bytes = 48,
+        |model| model.key_bytes = 160,
+        |model| model.key_bytes = 64,
+        |model| model.mean.truncate(model.mean.len() - 1),
+        |model| model.nodes.clear(),
+        |model| model.nodes.truncate(model.nodes.len() - 1),
+        |model| model.queries.truncate(model.queries.len() - 1),
+        |model| model.query_linear.push(0.0),
+        |model| model.slots.truncate(model.slots.len() - 1),
+        |model| model.mean[0] = f32::NAN,
+        |model| model.nodes[1] = f32::INFINITY,
+        |model| model.queries[2] = f32::NEG_INFINITY,
+        |model| model.query_constant = f32::NAN,
+        |model| model.lambda = 1.5,
+        |model| model.kappa = f32::NAN,
+        |model| model.bias_step = 0.0,
+        |model| model.bias_step = f32::MAX,
+        |model| model.slots[3].coordinate = 4,
+        |model| model.slots[5].step = f32::NAN,
+    ];
+    assert!(random_model(6, 4, 32, 2).check().is_ok());
+    for (number, damage) in damages.iter().enumerate() {
+        let mut model = random_model(6, 4, 32, 2);
+        damage(&mut model);
+        // Compared as text: a NaN in an error equals nothing.
+        let error = model.check().unwrap_err().to_string();
+        let others = [
+            model.to_bytes().map(drop),
+            KeyEncoder::new(&model).map(drop),
+            QueryEncoder::new(&model).map(drop),
+        ];
+        for other in others {
+            assert_eq!(other.unwrap_err().to_string(), error, "damage {number}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_gets_no_key_and_no_estimate() {
+    let model = random_model(6, 4, 32, 3);
+    let encoder = KeyEncoder::new(&model).unwrap();
+    let queries = QueryEncoder::new(&model).unwrap();
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30] {
+        let mut x = [0.5; 12];
+        x[7] = bad;
+        let mut scratch = EncodeScratch::default();
+        let error = encoder.encode(&x, &[0.5; 12], &mut [0; 64], &mut scratch).unwrap_err();
+        assert!(matches!(error, ModelError::NotFinite { index: 1, .. }), "{error}");
+        let error = encoder.encode(&[0.5; 12], &x, &mut [0; 64], &mut scratch).unwrap_err();
+        assert!(matches!(error, ModelError::NotFinite { index: 1, .. }), "{error}");
+        let error = queries.encode(&x[6..], &mut EncodedQuery::default()).unwrap_err();
+        assert!(matches!(error, ModelError::NotFinite { .. }), "{error}");
+    }
+    let error = queries.encode(&[0.0; 5], &mut EncodedQuery::default()).unwrap_err();
+    assert!(matches!(error, ModelError::Shape { expected: 6, got: 5, .. }));
+    let error =
+        encoder.encode(&[0.0; 6], &[0.0; 6], &mut [0; 64], &mut EncodeScratch::default()).unwrap_err();
+    assert!(matches!(error, ModelError::Shape { expected: 12, got: 6, .. }));
+}
+
+#[test]
+fn a_query_at_the_mean_is_estimated_by_its_biases() {
+    let model = random_model(6, 4, 32, 4);
+    let encoder = QueryEncoder::new(&model).unwrap();
+    let mut encoded = EncodedQuery::default();
+    encoder.encode(&model.mean, &mut encoded).unwrap();
+    let mut key = [0x1b; 32];
+    key[30..].copy_from_slice(&500u16.to_le_bytes());
+    let mut estimate = [0.0];
+    encoder.estimates(&encoded, &[&key], &mut estimate);
+    assert!((estimate[0] - (-0.25 - 1.0 + 5.0)).abs() < 1e-5, "{estimate:?}");
+}
