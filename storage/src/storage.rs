@@ -48,8 +48,10 @@ pub(crate) struct Engine {
     commits: AtomicU64,
     /// Value of `commits` when redb's allocator state was last saved.
     saved: AtomicU64,
-    /// Bytes that had been written when the file was last compact, as far as is known.
+    /// Bytes that had been written when the file was last compacted.
     compacted: AtomicU64,
+    /// Length of the file then, 0 if it was not.
+    compact_bytes: AtomicU64,
     core: Arc<Core>,
 }
 
@@ -155,6 +157,7 @@ impl Storage {
             commits: AtomicU64::new(0),
             saved: AtomicU64::new(0),
             compacted: AtomicU64::new(0),
+            compact_bytes: AtomicU64::new(0),
             core,
         });
         let idle = idle_commit.map(|after| Idle::start(&engine, after)).transpose()?;
@@ -211,7 +214,7 @@ impl Storage {
         let core = &self.engine.core;
         let (live_snapshots, oldest_snapshot_age) = core.live_snapshots();
         Ok(Stats {
-            file_bytes: core.medium.disk.len().map_err(Error::io("reading the length of the file"))?,
+            file_bytes: self.engine.file_bytes()?,
             reads_in_place: self.snapshot()?.reads_in_place(),
             live_snapshots,
             oldest_snapshot_age,
@@ -344,7 +347,12 @@ impl Engine {
             })
         })?;
         self.compacted.store(self.core.medium.counts.bytes_written.load(Relaxed), Relaxed);
+        self.compact_bytes.store(self.file_bytes()?, Relaxed);
         Ok(shorter)
+    }
+
+    fn file_bytes(&self) -> Result<u64> {
+        self.core.medium.disk.len().map_err(Error::io("reading the length of the file"))
     }
 
     /// Gives free space back after many changes. Moving pages costs no more than a few times what writing these
@@ -355,8 +363,11 @@ impl Engine {
         if !writable || !self.core.options.compact_on_close || self.core.check_poison().is_err() {
             return Ok(());
         }
-        let file_bytes = self.core.medium.disk.len().map_err(Error::io("reading the length of the file"))?;
-        if file_bytes < WORTH_COMPACTING || written < file_bytes / 4 {
+        let file_bytes = self.file_bytes()?;
+        let compact_bytes = self.compact_bytes.load(Relaxed);
+        // redb doubles a file that is full, and a page or two may lie in the new half.
+        let grown = compact_bytes > 0 && file_bytes > compact_bytes + compact_bytes / 4;
+        if file_bytes < WORTH_COMPACTING || (written < file_bytes / 4 && !grown) {
             return Ok(());
         }
         let Some(writer) = self.writer.try_lock() else { return Ok(()) };

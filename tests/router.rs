@@ -1,0 +1,271 @@
+//! A router from training to searching: what it finds, how it is kept up to date, and what happens when it is broken.
+//!
+//! Nothing here depends on speed: whether the gate lets searches follow a router does, so most tests ask for routed search.
+#![cfg(feature = "train")]
+#![allow(clippy::unwrap_used, reason = "a failed call fails the test")]
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::BufReader;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use npyz::NpyFile;
+use redb::TableDefinition;
+use redknot::routing::{Effort, Mode};
+use redknot::train::TrainOptions;
+use redknot::{Collection, CollectionDefinition, Database, Element, Error, Hit, Metric};
+use tempfile::TempDir;
+
+const DIM: usize = 384;
+const ROWS: usize = 12_000;
+const K: usize = 10;
+const TEXTS: CollectionDefinition<'static, u64, ()> =
+    CollectionDefinition::new("texts", DIM, Metric::Cosine).element(Element::I8);
+const MODELS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("redknot.models");
+/// Wide enough that what is missed is the graph's doing.
+const WIDE: Effort =
+    Effort { mode: Mode::Route, gamma: 1.3, rerank: 80, slack: 1.4, ef: 400, max_hops: u64::MAX };
+
+fn load(name: &str) -> Vec<i8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/demo").join(name);
+    NpyFile::new(BufReader::new(File::open(path).unwrap())).unwrap().into_vec().unwrap()
+}
+
+fn queries() -> Vec<i8> {
+    load("query.npy")
+}
+
+/// A file with a trained router, made once and copied for each test.
+fn trained() -> (TempDir, Database) {
+    static MADE: OnceLock<TempDir> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Database::create(folder.path().join("db")).unwrap();
+        let keys: Vec<u64> = (0..ROWS as u64).collect();
+        let mut txn = db.begin_write().unwrap();
+        txn.open_collection(TEXTS).unwrap().import(&keys, load("base.npy").as_slice(), &[]).unwrap();
+        txn.commit().unwrap();
+        db.build(TEXTS).run().unwrap();
+        // Short: the models of the studies take minutes.
+        let options = TrainOptions { queries: 1_000, steps: 60, ..TrainOptions::default() };
+        let report = db.train_router(TEXTS).options(options).run().unwrap();
+        assert!(report.training.synthesised && report.training.held_out >= 100);
+        assert!(report.training.order_after > 0.6, "{:?}", report.training);
+        folder
+    });
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(made.path().join("db"), folder.path().join("db")).unwrap();
+    let db = Database::open(folder.path().join("db")).unwrap();
+    (folder, db)
+}
+
+fn texts(db: &Database) -> Collection<u64, ()> {
+    db.begin_read().unwrap().open_collection(TEXTS).unwrap()
+}
+
+/// Hits of all bundled queries, distances and how many were routed.
+fn answers(texts: &Collection<u64, ()>, effort: Option<Effort>) -> (Vec<Vec<Hit<u64>>>, u64, usize) {
+    let (mut hits, mut distances, mut routed) = (Vec::new(), 0, 0);
+    for query in queries().chunks_exact(DIM) {
+        let search = texts.search(query).k(K);
+        let search = match effort {
+            Some(effort) => search.routed(effort),
+            None => search.greedy(Some(100)),
+        };
+        let found = search.run().unwrap();
+        distances += found.stats.distances;
+        routed += usize::from(found.stats.routed);
+        assert_eq!(found.stats.key_scores > 0, found.stats.routed);
+        hits.push(found.hits);
+    }
+    (hits, distances, routed)
+}
+
+/// Share of the true nearest that were found, by distance.
+fn recall(texts: &Collection<u64, ()>, hits: &[Vec<Hit<u64>>]) -> f64 {
+    let mut found = 0;
+    for (query, hits) in queries().chunks_exact(DIM).zip(hits) {
+        let exact = texts.search(query).k(K).exact().run().unwrap().hits;
+        let farthest = exact.last().unwrap().distance;
+        found += hits.iter().filter(|hit| hit.distance <= farthest).count();
+    }
+    found as f64 / (hits.len() * K) as f64
+}
+
+#[test]
+fn routed_searches_find_what_greedy_ones_do_with_a_fraction_of_the_distances() {
+    let (_folder, db) = trained();
+    let texts = texts(&db);
+    let (greedy, greedy_distances, _) = answers(&texts, None);
+    let greedy = recall(&texts, &greedy);
+    for mode in [Mode::Route, Mode::Lazy] {
+        let (routed, distances, count) = answers(&texts, Some(Effort { mode, ..WIDE }));
+        assert_eq!(count, routed.len(), "all were routed");
+        let routed = recall(&texts, &routed);
+        assert!(routed >= greedy - 0.02, "{mode:?}: recall {routed}, greedy {greedy}");
+        assert!(distances < greedy_distances / 2, "{mode:?}: {distances} distances, greedy {greedy_distances}");
+    }
+    let metrics = texts.routing_metrics().unwrap();
+    assert_eq!((metrics.routed, metrics.fallbacks), (2 * queries().len() as u64 / DIM as u64, 0));
+    assert!(metrics.key_scores > metrics.hops && metrics.hops > 0);
+}
+
+#[test]
+fn a_recall_is_reached_that_is_asked_for() {
+    let (_folder, db) = trained();
+    let texts = texts(&db);
+    for wanted in [0.8, 0.9, 0.95] {
+        let search = |query| texts.search(query).k(K).recall(wanted).run().unwrap().hits;
+        let queries = queries();
+        let hits: Vec<_> = queries.chunks_exact(DIM).map(search).collect();
+        let reached = recall(&texts, &hits);
+        // Calibrated on queries made up from the data; those of the test are others.
+        assert!(reached >= wanted - 0.05, "asked for {wanted}, got {reached}");
+    }
+    let error = texts.search(&queries()[..DIM]).k(K + 1).recall(0.9).run().unwrap_err();
+    assert!(matches!(error, Error::NotCalibrated { calibrated: Some(K), .. }), "{error}");
+    let error = texts.search(&queries()[..DIM]).recall(1.5).run().unwrap_err();
+    assert!(matches!(error, Error::InvalidParameter { name: "recall", .. }), "{error}");
+}
+
+#[test]
+fn keys_follow_what_transactions_change() {
+    let (_folder, db) = trained();
+    let base = load("base.npy");
+    let row = |key: u64| &base[key as usize * DIM..][..DIM];
+    // A fifth of the rows goes and comes back under other keys.
+    let moved: Vec<u64> = (0..ROWS as u64).filter(|key| key % 5 == 0).collect();
+    for keys in moved.chunks(400) {
+        let mut txn = db.begin_write().unwrap();
+        let mut texts = txn.open_collection(TEXTS).unwrap();
+        for key in keys {
+            assert!(texts.remove(*key).unwrap());
+        }
+        for key in keys {
+            assert!(!texts.insert(key + 1_000_000, row(*key), ()).unwrap());
+        }
+        txn.commit().unwrap();
+    }
+    assert!(db.router("texts").unwrap().unwrap().fresh);
+    let texts = texts(&db);
+    let (greedy, ..) = answers(&texts, None);
+    let (routed, _, count) = answers(&texts, Some(WIDE));
+    assert_eq!(count, routed.len());
+    let gone: BTreeSet<u64> = moved.into_iter().collect();
+    assert!(routed.iter().flatten().all(|hit| !gone.contains(&hit.key)), "a removed key was found");
+    let (greedy, routed) = (recall(&texts, &greedy), recall(&texts, &routed));
+    assert!(routed >= greedy - 0.02, "recall {routed} after changes, greedy {greedy}");
+    assert_eq!(db.verify().unwrap().findings, []);
+}
+
+#[test]
+fn a_build_makes_keys_anew() {
+    let (_folder, db) = trained();
+    let extra: Vec<i8> = load("base.npy")[..2000 * DIM].iter().map(|x| x.wrapping_add(1)).collect();
+    let keys: Vec<u64> = (0..2000).map(|key| 2_000_000 + key).collect();
+    let mut txn = db.begin_write().unwrap();
+    txn.open_collection(TEXTS).unwrap().import(&keys, extra.as_slice(), &[]).unwrap();
+    txn.commit().unwrap();
+    let unlinked = texts(&db).search(&extra[..DIM]).k(1).routed(WIDE).run().unwrap();
+    assert!(unlinked.stats.routed && unlinked.hits[0].distance < 1e-3, "rows that are not linked are scanned");
+    db.build(TEXTS).reorder(true).run().unwrap();
+    let texts = texts(&db);
+    let (greedy, ..) = answers(&texts, None);
+    let (routed, _, count) = answers(&texts, Some(WIDE));
+    assert_eq!(count, routed.len());
+    assert!(recall(&texts, &routed) >= recall(&texts, &greedy) - 0.02);
+}
+
+#[test]
+fn a_router_that_cannot_be_used_means_greedy_search() {
+    let (folder, db) = trained();
+    let (greedy, ..) = answers(&texts(&db), None);
+    drop(db);
+    let path = folder.path().join("db");
+    let garbage: [&dyn Fn(&[u8]) -> Vec<u8>; 4] = [
+        &|_| Vec::new(),
+        &|model| model[..model.len() / 2].to_vec(),
+        &|model| model.iter().map(|byte| byte ^ 0x55).collect(),
+        &|_| vec![0xff; 100_000],
+    ];
+    let model = {
+        let raw = redb::Database::open(&path).unwrap();
+        let txn = raw.begin_read().unwrap();
+        txn.open_table(MODELS).unwrap().get("texts").unwrap().unwrap().value().to_vec()
+    };
+    for spoil in garbage {
+        {
+            let raw = redb::Database::open(&path).unwrap();
+            let txn = raw.begin_write().unwrap();
+            txn.open_table(MODELS).unwrap().insert("texts", spoil(&model).as_slice()).unwrap();
+            txn.commit().unwrap();
+        }
+        let db = Database::open(&path).unwrap();
+        let texts = texts(&db);
+        let found: Vec<_> = queries()
+            .chunks_exact(DIM)
+            .map(|query| texts.search(query).k(K).ef(100).run().unwrap())
+            .collect();
+        assert!(found.iter().all(|found| !found.stats.routed));
+        assert_eq!(found.into_iter().map(|found| found.hits).collect::<Vec<_>>(), greedy);
+        assert!(matches!(db.router("texts"), Err(Error::Storage(_))), "the damage is said");
+        // The collection can still be written, and the router be replaced.
+        let mut txn = db.begin_write().unwrap();
+        assert!(txn.open_collection(TEXTS).unwrap().remove(0).unwrap());
+        txn.open_collection(TEXTS).unwrap().insert(0, &load("base.npy")[..DIM], ()).unwrap();
+        txn.commit().unwrap();
+        std::fs::copy(&path, folder.path().join("spoilt")).unwrap();
+    }
+    let db = Database::open(&path).unwrap();
+    assert!(db.drop_router("texts").unwrap() && !db.drop_router("texts").unwrap());
+    assert_eq!(db.router("texts").unwrap(), None);
+    assert_eq!(db.verify().unwrap().findings, []);
+}
+
+#[test]
+fn threads_get_the_answers_that_one_thread_gets() {
+    let (_folder, db) = trained();
+    let texts = texts(&db);
+    let (alone, ..) = answers(&texts, Some(WIDE));
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| answers(&texts, Some(WIDE)).0)).collect();
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), alone);
+        }
+    });
+}
+
+#[test]
+fn the_switch_is_kept_and_bad_input_changes_nothing() {
+    let (folder, db) = trained();
+    let before = db.router("texts").unwrap().unwrap();
+    assert!(before.enabled && before.fresh && before.calibration.k == K);
+    db.enable_router("texts", false).unwrap();
+    drop(db);
+    let db = Database::open(folder.path().join("db")).unwrap();
+    assert!(!db.router("texts").unwrap().unwrap().enabled);
+    let hits = texts(&db).search(&queries()[..DIM]).run().unwrap();
+    assert!(!hits.stats.routed, "a router that is switched off answers nothing");
+    db.enable_router("texts", true).unwrap();
+    assert_eq!(db.router("texts").unwrap().unwrap(), before);
+
+    assert!(matches!(db.enable_router("nothing", true), Err(Error::UnknownCollection { .. })));
+    let narrow = vec![0.5; DIM + 1];
+    let nan = vec![f32::NAN; 100 * DIM];
+    let few = vec![0.5; 20 * DIM];
+    for queries in [&narrow, &nan, &few] {
+        let error = db.train_router(TEXTS).queries(queries).run().unwrap_err();
+        assert!(matches!(error, Error::Router { .. } | Error::Vector(_)), "{error}");
+    }
+    assert!(matches!(db.train_router(TEXTS).k(0).run(), Err(Error::InvalidParameter { name: "k", .. })));
+    let cancelled = db.train_router(TEXTS).progress(|_| ControlFlow::Break(())).run();
+    assert!(matches!(cancelled, Err(Error::Cancelled)), "{cancelled:?}");
+    assert_eq!(db.router("texts").unwrap().unwrap(), before);
+
+    let mut txn = db.begin_write().unwrap();
+    assert!(txn.delete_collection("texts").unwrap());
+    txn.commit().unwrap();
+    assert!(matches!(db.router("texts"), Err(Error::UnknownCollection { .. })));
+}
