@@ -11,7 +11,7 @@ use super::{Corpus, TrainError};
 /// Nodes that are compared with all queries in one product.
 const NODES_PER_BLOCK: usize = 1024;
 /// Queries that one thread takes on at a time.
-const QUERIES_PER_TASK: usize = 16;
+const QUERIES_PER_TASK: usize = 128;
 
 /// The `k` nodes of `linked` nearest to each row of `queries`, nearest first.
 pub(super) fn nearest<C: Corpus>(
@@ -24,15 +24,17 @@ pub(super) fn nearest<C: Corpus>(
     let dim = vectors.dim();
     let mut nearest: Vec<Vec<Scored>> = vec![Vec::with_capacity(k + 1); queries.rows];
     let mut block = Matrix::zeros(NODES_PER_BLOCK, dim);
-    let mut products = Matrix::zeros(queries.rows, NODES_PER_BLOCK);
     for (at, nodes) in linked.chunks(NODES_PER_BLOCK).enumerate() {
         report(on_progress, TrainPhase::Exact, at * NODES_PER_BLOCK, linked.len())?;
         let rows = block.data.par_chunks_exact_mut(dim).zip(nodes);
         rows.try_for_each(|(row, &node)| vectors.read(node, row))?;
         let lengths: Vec<f32> = block.iter().take(nodes.len()).map(squared_length).collect();
-        multiply(products.view_mut(), queries.view(), block.view().transpose());
-        let products = products.data.par_chunks(QUERIES_PER_TASK * NODES_PER_BLOCK);
-        nearest.par_chunks_mut(QUERIES_PER_TASK).zip(products).for_each(|(nearest, products)| {
+        let columns = block.transposed();
+        let tasks = nearest.par_chunks_mut(QUERIES_PER_TASK);
+        let tasks = tasks.zip(queries.data.par_chunks(QUERIES_PER_TASK * dim));
+        tasks.for_each_init(Vec::new, |products, (nearest, queries)| {
+            products.resize(nearest.len() * NODES_PER_BLOCK, 0.0_f32);
+            multiply(products, queries, &columns);
             for (nearest, products) in nearest.iter_mut().zip(products.chunks_exact(NODES_PER_BLOCK)) {
                 merge(nearest, k, nodes, products, &lengths);
             }

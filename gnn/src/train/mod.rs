@@ -2,9 +2,10 @@
 //!
 //! [`pca_model`] makes a model from the vectors alone. [`train`] goes on from there: it collects what greedy search
 //! scores for some queries ([`collect`]) and fits the projections, steps and biases so that estimates keep the order of
-//! the near nodes ([`fit`]). Gradients are candle's, eigenvectors faer's.
+//! the near nodes ([`fit`]). Gradients are candle's, eigenvectors nalgebra's.
 
 mod batch;
+mod constant;
 mod corpus;
 mod error;
 mod estimate;

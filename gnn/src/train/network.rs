@@ -7,7 +7,8 @@ use crate::routing::{KeyModel, Slot};
 
 use super::TrainError;
 use super::batch::Batch;
-use super::matrix::{Matrix, multiply};
+use super::constant::times;
+use super::matrix::Matrix;
 use super::start::Start;
 use super::straight_through::Quantize;
 
@@ -63,7 +64,7 @@ impl Network {
             kappa: Var::from_vec(vec![model.kappa], 1, device)?,
             log_steps: Var::from_vec(log_steps, model.slots.len(), device)?,
             log_slope: Var::from_vec(vec![LOG_SLOPE], 1, device)?,
-            quantize: Quantize { of_slot: model.slots.iter().map(|slot| slot.coordinate).collect() },
+            quantize: Quantize::new(model.slots.iter().map(|slot| slot.coordinate)),
         })
     }
 
@@ -87,14 +88,14 @@ impl Network {
     /// Estimates of the nodes of each query, queries × nodes.
     fn estimate(&self, batch: &Batch) -> Result<Tensor, TrainError> {
         let (queries, nodes) = batch.targets.dims2()?;
-        let coordinates = batch.coordinates.matmul(&self.nodes)?;
+        let coordinates = times(&batch.coordinates, &self.nodes)?;
         let kept = coordinates.apply_op2(&self.log_steps, self.quantize.clone())?;
         let kept_lengths = kept.sqr()?.sum(1)?.reshape((queries, nodes))?;
         let lost = (&batch.lengths - &kept_lengths)?;
         let biases = (kept_lengths + lost.broadcast_mul(&self.kappa)?)?;
-        let encoded = batch.queries.matmul(&self.queries)?.unsqueeze(2)?;
+        let encoded = times(&batch.queries, &self.queries)?.unsqueeze(2)?;
         let products = kept.reshape((queries, nodes, ()))?.matmul(&encoded)?.squeeze(2)?;
-        let constants = (batch.queries.sqr()?.sum_keepdim(1)? + batch.queries.matmul(&self.query_linear)?)?;
+        let constants = (batch.queries.sqr()?.sum_keepdim(1)? + times(&batch.queries, &self.query_linear)?)?;
         let constants = constants.broadcast_add(&self.query_constant)?;
         Ok((biases - (products * 2.0)?)?.broadcast_add(&constants)?)
     }
@@ -138,8 +139,7 @@ impl Network {
             cols: start.axes.rows,
             data: self.nodes.t()?.contiguous()?.flatten_all()?.to_vec1()?,
         };
-        let mut nodes = Matrix::zeros(coordinates, start.model.dim);
-        multiply(nodes.view_mut(), projection.view(), start.axes.view());
+        let nodes = projection.times(&start.axes);
         let query_linear: Vec<f32> = self.query_linear.flatten_all()?.to_vec1()?;
         let steps = self.log_steps.exp()?.to_vec1::<f32>()?;
         let slots = start.model.slots.iter().zip(steps);

@@ -41,7 +41,10 @@ impl Optimizer {
         mut gradients: GradStore,
         step: usize,
     ) -> Result<(), TrainError> {
-        clip(network, &mut gradients)?;
+        if !clip(network, &mut gradients)?.is_finite() {
+            // The next loss need not show it: what is not a number has a level, too.
+            return Err(TrainError::Diverged { step, loss: f32::NAN });
+        }
         let rate = self.learning_rate * schedule(step, self.steps);
         for (share, group) in &mut self.groups {
             group.set_learning_rate(rate * *share);
@@ -61,7 +64,8 @@ fn schedule(step: usize, steps: usize) -> f64 {
     0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
 }
 
-fn clip(network: &Network, gradients: &mut GradStore) -> Result<(), TrainError> {
+/// Shortens the gradients where they are too long together; returns how long they were.
+fn clip(network: &Network, gradients: &mut GradStore) -> Result<f64, TrainError> {
     let parameters = network.parameters();
     let mut squares = 0.0;
     for var in &parameters {
@@ -78,7 +82,7 @@ fn clip(network: &Network, gradients: &mut GradStore) -> Result<(), TrainError> 
             }
         }
     }
-    Ok(())
+    Ok(length)
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! Principal axes of a sample.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, Par, Side};
+use nalgebra::{DMatrix, SymmetricEigen};
 
 use super::TrainError;
 use super::matrix::Matrix;
 
 /// Rows whose covariance is summed in f32 before it is added up in f64.
 const ROWS_PER_SUM: usize = 1024;
+/// Iterations of the eigenvalue algorithm for each component. It takes 2 or 3.
+const ITERATIONS: usize = 100;
 
 /// The mean of the rows.
 pub(super) fn mean(rows: &Matrix) -> Vec<f32> {
@@ -21,30 +22,31 @@ pub(super) fn mean(rows: &Matrix) -> Vec<f32> {
 /// The first `count` principal axes of rows of mean zero: orthonormal rows, that of the largest variance first.
 pub(super) fn principal_axes(centred: &Matrix, count: usize) -> Result<Matrix, TrainError> {
     let dim = centred.cols;
-    let eigen = covariance(centred).self_adjoint_eigen(Side::Lower).map_err(|_| TrainError::Eigenvectors)?;
-    let count = count.min(dim);
-    let mut axes = Matrix::zeros(count, dim);
-    // Eigenvalues come in ascending order.
-    for at in 0..count {
-        let axis = eigen.U().col(dim - 1 - at);
+    let covariance = covariance(centred);
+    if !covariance.iter().all(|x| x.is_finite()) {
+        return Err(TrainError::Eigenvectors);
+    }
+    let eigen = SymmetricEigen::try_new(covariance, f64::EPSILON, ITERATIONS * dim);
+    let eigen = eigen.ok_or(TrainError::Eigenvectors)?;
+    let mut order: Vec<usize> = (0..dim).collect();
+    order.sort_by(|&a, &b| eigen.eigenvalues[b].total_cmp(&eigen.eigenvalues[a]));
+    let mut axes = Matrix::zeros(count.min(dim), dim);
+    for (at, &from) in order.iter().take(count).enumerate() {
+        let axis = eigen.eigenvectors.column(from);
         axes.row_mut(at).iter_mut().zip(axis.iter()).for_each(|(to, &x)| *to = x as f32);
     }
     Ok(axes)
 }
 
-fn covariance(centred: &Matrix) -> Mat<f64> {
+fn covariance(centred: &Matrix) -> DMatrix<f64> {
     let dim = centred.cols;
-    let mut sum = Mat::<f64>::zeros(dim, dim);
-    let mut part = Mat::<f32>::zeros(dim, dim);
-    for first in (0..centred.rows).step_by(ROWS_PER_SUM) {
-        let rows = centred.view().subrows(first, ROWS_PER_SUM.min(centred.rows - first));
-        matmul(part.as_mut(), Accum::Replace, rows.transpose(), rows, 1.0, Par::rayon(0));
-        for col in 0..dim {
-            let (to, from) = (sum.col_mut(col), part.col(col));
-            to.iter_mut().zip(from.iter()).for_each(|(to, &x)| *to += f64::from(x));
-        }
+    let mut sum = DMatrix::<f64>::zeros(dim, dim);
+    for rows in centred.data.chunks(ROWS_PER_SUM * dim) {
+        let rows = Matrix { rows: rows.len() / dim, cols: dim, data: rows.to_vec() };
+        let part = rows.transposed().times(&rows);
+        sum.iter_mut().zip(&part.data).for_each(|(to, &x)| *to += f64::from(x));
     }
-    sum * faer::Scale(1.0 / centred.rows.max(1) as f64)
+    sum / centred.rows.max(1) as f64
 }
 
 #[cfg(test)]

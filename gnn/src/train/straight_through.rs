@@ -4,6 +4,7 @@
 //! range (straight-through: Bengio et al. 2013), and that of a step as in Esser et al. 2020 (LSQ). What earlier slots of
 //! a coordinate kept counts as given.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Storage, Tensor};
@@ -17,10 +18,86 @@ const RANGE: f32 = 1.5;
 const ROWS_PER_TASK: usize = 128;
 
 /// `(coordinates [n, c], log_steps [slots]) → kept [n, c]`, see [`super::quantizer::reconstruct`].
+///
+/// Slots are arranged in stages: the first slots of all coordinates, then the second ones, and so on. Within a stage no
+/// slot depends on another, so it is one loop over coordinates. A coordinate that a stage leaves out has a step of 0
+/// there, which keeps nothing.
 #[derive(Clone)]
 pub(super) struct Quantize {
-    /// The coordinate of each slot.
-    pub(super) of_slot: Arc<[u16]>,
+    /// The place of each slot among those of all stages.
+    places: Arc<[usize]>,
+    /// The places of a stage: one for each coordinate from 0 up to the last that the stage has a slot of.
+    stages: Arc<[Range<usize>]>,
+}
+
+impl Quantize {
+    /// Of slots of these coordinates.
+    pub(super) fn new(of_slot: impl IntoIterator<Item = u16>) -> Quantize {
+        // The stage and the coordinate of each slot, and the width of each stage.
+        let (mut slots, mut widths) = (Vec::new(), Vec::new());
+        for coordinate in of_slot {
+            let coordinate = usize::from(coordinate);
+            let stage = slots.iter().filter(|slot: &&(usize, usize)| slot.1 == coordinate).count();
+            widths.resize(widths.len().max(stage + 1), 0);
+            widths[stage] = widths[stage].max(coordinate + 1);
+            slots.push((stage, coordinate));
+        }
+        let starts = widths.iter().scan(0, |end, width| {
+            *end += width;
+            Some(*end - width..*end)
+        });
+        let stages: Arc<[Range<usize>]> = starts.collect();
+        let places = slots.iter().map(|&(stage, coordinate)| stages[stage].start + coordinate).collect();
+        Quantize { places, stages }
+    }
+
+    /// The steps in their places, and their inverses; 0 where there is no slot.
+    fn steps(&self, log_steps: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let places = self.stages.last().map_or(0, |stage| stage.end);
+        let (mut steps, mut inverses) = (vec![0.0; places], vec![0.0; places]);
+        for (&place, log_step) in self.places.iter().zip(log_steps) {
+            (steps[place], inverses[place]) = (log_step.exp(), (-log_step).exp());
+        }
+        (steps, inverses)
+    }
+
+    /// Writes what the slots keep of a row of coordinates.
+    fn forward(&self, steps: &[f32], coordinates: &[f32], kept: &mut [f32]) {
+        for stage in self.stages.iter() {
+            let places = kept.iter_mut().zip(coordinates).zip(&steps[stage.clone()]);
+            places.for_each(|((kept, x), &step)| *kept += nearest_level(x - *kept, step) * step);
+        }
+    }
+
+    /// Writes the gradients of some rows of coordinates and returns those of the steps, in their places.
+    fn backward(
+        &self,
+        (steps, inverses): (&[f32], &[f32]),
+        cols: usize,
+        to: &mut [f32],
+        x: &[f32],
+        g: &[f32],
+    ) -> Vec<f32> {
+        let mut of_steps = vec![0.0; steps.len()];
+        let mut left = vec![0.0; cols];
+        let rows = to.chunks_exact_mut(cols).zip(x.chunks_exact(cols)).zip(g.chunks_exact(cols));
+        for ((to, x), g) in rows {
+            left.copy_from_slice(x);
+            for stage in self.stages.iter() {
+                let steps = steps[stage.clone()].iter().zip(&inverses[stage.clone()]);
+                let places = steps.zip(&mut of_steps[stage.clone()]);
+                let rows = to.iter_mut().zip(g).zip(&mut left);
+                for (((to, &g), left), ((&step, &inverse), of_step)) in rows.zip(places) {
+                    let level = nearest_level(*left, step);
+                    let follows = f32::from(u8::from(left.abs() < RANGE * step));
+                    *to += g * follows;
+                    *of_step += g * (level - follows * *left * inverse);
+                    *left -= level * step;
+                }
+            }
+        }
+        of_steps
+    }
 }
 
 impl CustomOp2 for Quantize {
@@ -36,18 +113,14 @@ impl CustomOp2 for Quantize {
         steps_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let coordinates = numbers(coordinates, layout)?;
-        let steps = exponentials(numbers(log_steps, steps_layout)?);
+        let (steps, _) = self.steps(numbers(log_steps, steps_layout)?);
         let cols = layout.dims()[1];
         let mut kept = vec![0.0_f32; coordinates.len()];
         let tasks =
             kept.par_chunks_mut(ROWS_PER_TASK * cols).zip(coordinates.par_chunks(ROWS_PER_TASK * cols));
         tasks.for_each(|(kept, coordinates)| {
-            for (kept, coordinates) in kept.chunks_exact_mut(cols).zip(coordinates.chunks_exact(cols)) {
-                for (&at, &step) in self.of_slot.iter().zip(&steps) {
-                    let at = usize::from(at);
-                    kept[at] += nearest_level(coordinates[at] - kept[at], step) * step;
-                }
-            }
+            let rows = kept.chunks_exact_mut(cols).zip(coordinates.chunks_exact(cols));
+            rows.for_each(|(kept, coordinates)| self.forward(&steps, coordinates, kept));
         });
         Ok((CpuStorage::F32(kept), layout.shape().clone()))
     }
@@ -61,7 +134,8 @@ impl CustomOp2 for Quantize {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
         let cols = coordinates.dim(1)?;
-        let steps = log_steps.exp()?.to_vec1::<f32>()?;
+        let (steps, inverses) = self.steps(&log_steps.to_vec1::<f32>()?);
+        let steps = (steps.as_slice(), inverses.as_slice());
         let (storage, layout) = coordinates.storage_and_layout();
         let x = cpu_numbers(&storage, layout)?;
         let (storage, layout) = gradient.storage_and_layout();
@@ -69,44 +143,16 @@ impl CustomOp2 for Quantize {
         let mut of_coordinates = vec![0.0_f32; x.len()];
         let block = ROWS_PER_TASK * cols;
         let tasks = of_coordinates.par_chunks_mut(block).zip(x.par_chunks(block)).zip(g.par_chunks(block));
-        let sums: Vec<Vec<f32>> = tasks.map(|((to, x), g)| self.backward(&steps, cols, to, x, g)).collect();
-        let mut of_steps = vec![0.0_f32; steps.len()];
-        for sums in sums {
-            of_steps.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum);
-        }
+        let sums: Vec<Vec<f32>> = tasks.map(|((to, x), g)| self.backward(steps, cols, to, x, g)).collect();
         // Of the logarithm of a step: times the step.
-        of_steps.iter_mut().zip(&steps).for_each(|(to, step)| *to *= step);
+        let of_slot = |&place: &usize| sums.iter().map(|sums| sums[place]).sum::<f32>() * steps.0[place];
+        let of_steps: Vec<f32> = self.places.iter().map(of_slot).collect();
         let device = coordinates.device();
         Ok((
             Some(Tensor::from_vec(of_coordinates, coordinates.shape(), device)?),
-            Some(Tensor::from_vec(of_steps, steps.len(), device)?),
+            Some(Tensor::from_vec(of_steps, log_steps.shape(), device)?),
         ))
     }
-}
-
-impl Quantize {
-    /// Writes the gradients of some rows of coordinates and returns those of the steps.
-    fn backward(&self, steps: &[f32], cols: usize, to: &mut [f32], x: &[f32], g: &[f32]) -> Vec<f32> {
-        let mut of_steps = vec![0.0; steps.len()];
-        let mut left = vec![0.0; cols];
-        let rows = to.chunks_exact_mut(cols).zip(x.chunks_exact(cols)).zip(g.chunks_exact(cols));
-        for ((to, x), g) in rows {
-            left.copy_from_slice(x);
-            for ((&at, &step), of_step) in self.of_slot.iter().zip(steps).zip(&mut of_steps) {
-                let at = usize::from(at);
-                let level = nearest_level(left[at], step);
-                let follows = f32::from(u8::from((left[at] / step).abs() <= RANGE));
-                to[at] += g[at] * follows;
-                *of_step += g[at] * (level - follows * left[at] / step);
-                left[at] -= level * step;
-            }
-        }
-        of_steps
-    }
-}
-
-fn exponentials(logarithms: &[f32]) -> Vec<f32> {
-    logarithms.iter().map(|x| x.exp()).collect()
 }
 
 fn cpu_numbers<'s>(storage: &'s Storage, layout: &Layout) -> Result<&'s [f32]> {
@@ -157,7 +203,7 @@ mod tests {
         let x = Var::from_vec(random(rows * cols, 6.0), (rows, cols), &device).unwrap();
         let steps = Var::from_vec(random(of_slot.len(), 2.0), of_slot.len(), &device).unwrap();
         let weights = Tensor::from_vec(random(rows * cols, 1.0), (rows, cols), &device).unwrap();
-        let fast = x.apply_op2(&steps, Quantize { of_slot: of_slot.into() }).unwrap();
+        let fast = x.apply_op2(&steps, Quantize::new(of_slot)).unwrap();
         let slow = naive(&x, &steps, &of_slot).unwrap();
         let close = |a: &Tensor, b: &Tensor| {
             let (a, b) = (a.flatten_all().unwrap(), b.flatten_all().unwrap());
