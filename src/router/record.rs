@@ -49,6 +49,7 @@ pub struct Training {
 }
 
 impl RouterRecord {
+    #[cfg(feature = "train")]
     pub(crate) fn new(landmarks: Vec<u32>, calibration: Calibration, training: Training) -> RouterRecord {
         RouterRecord { format: RECORD_FORMAT, enabled: true, landmarks, calibration, training }
     }

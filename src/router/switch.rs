@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 pub(crate) fn set_enabled(txn: &mut WriteTxn, name: &str, enabled: bool) -> Result<()> {
     let mut record = catalog::existing_in(txn, name)?;
     let Some(keys) = &mut record.router else { return Err(Error::NoRouter { name: name.into() }) };
-    let (mut router, _) = read(&**txn.base(), name)?;
+    let (mut router, _) = read(txn.base(), name)?;
     router.enabled = enabled;
     keys.serial += 1;
     write(txn, name, &router, None)?;

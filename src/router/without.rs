@@ -11,10 +11,10 @@ use crate::error::{Error, Result};
 use crate::query::{Ask, Depth};
 
 #[derive(Debug, Default)]
-pub(crate) struct Routers;
+pub(crate) struct Routers {}
 
 #[derive(Debug, Default)]
-pub(crate) struct Guide;
+pub(crate) struct Guide {}
 
 pub(crate) struct Answer {
     pub(crate) found: Found,
@@ -34,7 +34,7 @@ impl Routers {
 
 impl Guide {
     pub(crate) fn new(_: &Routers, _: &Snapshot, _: &str, _: &Record) -> Guide {
-        Guide
+        Guide {}
     }
 
     pub(crate) fn search(
