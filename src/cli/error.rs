@@ -75,7 +75,7 @@ pub(crate) enum CliError {
     #[error("{text:?} is not a vector ({source}): write numbers between commas, as in 0.1,-2,3")]
     Vector { text: String, source: serde_json::Error },
 
-    #[cfg(not(all(feature = "routing", feature = "train")))]
+    #[cfg(not(feature = "routing"))]
     #[error("this redknot was built without the feature {what:?}: build it with, or do without")]
     LeftOut { what: &'static str },
 
