@@ -105,7 +105,10 @@ fn routed_searches_find_what_greedy_ones_do_with_a_fraction_of_the_distances() {
         assert_eq!(count, routed.len(), "all were routed");
         let routed = recall(&texts, &routed);
         assert!(routed >= greedy - 0.02, "{mode:?}: recall {routed}, greedy {greedy}");
-        assert!(distances < greedy_distances / 2, "{mode:?}: {distances} distances, greedy {greedy_distances}");
+        assert!(
+            distances < greedy_distances / 2,
+            "{mode:?}: {distances} distances, greedy {greedy_distances}"
+        );
     }
     let metrics = texts.routing_metrics().unwrap();
     assert_eq!((metrics.routed, metrics.fallbacks), (2 * queries().len() as u64 / DIM as u64, 0));
@@ -169,7 +172,10 @@ fn a_build_makes_keys_anew() {
     txn.open_collection(TEXTS).unwrap().import(&keys, extra.as_slice(), &[]).unwrap();
     txn.commit().unwrap();
     let unlinked = texts(&db).search(&extra[..DIM]).k(1).routed(WIDE).run().unwrap();
-    assert!(unlinked.stats.routed && unlinked.hits[0].distance < 1e-3, "rows that are not linked are scanned");
+    assert!(
+        unlinked.stats.routed && unlinked.hits[0].distance < 1e-3,
+        "rows that are not linked are scanned"
+    );
     db.build(TEXTS).reorder(true).run().unwrap();
     let texts = texts(&db);
     let (greedy, ..) = answers(&texts, None);

@@ -79,7 +79,7 @@ impl Writer<'_> {
         candidates.sort_unstable_by(Neighbor::order);
         let mut leading = kept.to_vec();
         let mut added = Vec::new();
-        for candidate in candidates {
+        for candidate in &candidates {
             if added.len() == room {
                 break;
             }
@@ -88,6 +88,10 @@ impl Writer<'_> {
                 leading.push(candidate.id);
                 added.push(candidate.id);
             }
+        }
+        // Rather a link that another one nearly leads to than one less with every row that goes.
+        if added.is_empty() && room > 0 {
+            added.extend(candidates.first().map(|nearest| nearest.id));
         }
         Ok(added)
     }
