@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use npyz::NpyFile;
-use redb::TableDefinition;
+use redb::{ReadableDatabase, TableDefinition};
 use redknot::routing::{Effort, Mode};
 use redknot::train::TrainOptions;
 use redknot::{Collection, CollectionDefinition, Database, Element, Error, Hit, Metric};

@@ -9,7 +9,7 @@ use redknot_gnn::routing::{
     Calibration, HeldOut, KeyEncoder, KeyModel, Landmarks, Level, RouteError, Router, calibrate,
 };
 use redknot_gnn::train::{self, Queries, TrainError, TrainOptions, TrainProgress, TrainReport, Trained};
-use redknot_index::{Reader, VectorRef, encode};
+use redknot_index::{Element, IndexConfig, Metric, Reader, VectorRef, encode};
 use redknot_storage::{ArrayId, Snapshot, Storage, View};
 
 use super::cache::Routers;
@@ -22,6 +22,10 @@ use crate::error::{Error, Result};
 const HELD_OUT: usize = 1000;
 /// Fewer queries calibrate nothing.
 const MIN_HELD_OUT: usize = 50;
+
+/// Queries made up to calibrate with lie about as far from the data as its rows do from each other: nearer ones are easier
+/// to answer than real ones, and promise too much.
+const CALIBRATION_NOISE: f32 = 1.0;
 
 /// What training is doing.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -176,7 +180,9 @@ impl<'d> RouterTraining<'d> {
             }
             (None, Some(held_out)) => (None, held_out),
             (None, None) => {
-                made_up = train::synthesise(&reader, HELD_OUT, &self.options).map_err(from_train)?;
+                let options = TrainOptions { noise: CALIBRATION_NOISE, ..self.options.clone() };
+                let rows = train::synthesise(&reader, HELD_OUT, &options).map_err(from_train)?;
+                made_up = representable(rows, &record.index.config());
                 (None, made_up.as_slice())
             }
         };
@@ -302,6 +308,22 @@ impl<'d> RouterTraining<'d> {
         catalog::write_bytes(&txn, &self.name, &record.to_bytes())?;
         Ok(txn.commit()?)
     }
+}
+
+/// Made-up queries as a search can ask for them: rounded to whole numbers where the collection holds such.
+fn representable(mut rows: Vec<f32>, config: &IndexConfig) -> Vec<f32> {
+    let (min, max) = match config.element {
+        Element::I8 => (-128.0, 127.0),
+        Element::U8 => (0.0, 255.0),
+        _ => return rows,
+    };
+    for row in rows.chunks_mut(config.dim) {
+        // Under cosine the length is of no matter; the longer, the less is lost.
+        let longest = row.iter().fold(0.0_f32, |longest, x| longest.max(x.abs()));
+        let scale = if config.metric == Metric::Cosine && longest > 0.0 { max / longest } else { 1.0 };
+        row.iter_mut().for_each(|x| *x = (*x * scale).round().clamp(min, max));
+    }
+    rows
 }
 
 /// Encoded queries and the distances of their true k-th neighbours.

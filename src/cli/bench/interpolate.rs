@@ -2,14 +2,30 @@
 
 pub(in crate::cli) use super::sweep::Point;
 
-/// The point at `recall`, between the first two neighbouring points that bracket it; `None` where none do. Linear in
-/// recall; queries/s through its inverse, the time a query takes.
+/// The point at `recall`, between the two neighbouring points that bracket it; `None` where none do. Linear in recall;
+/// queries/s through its inverse, the time a query takes. Points that another one beats in both recall and queries/s are
+/// passed over: nobody would search like that.
 pub(super) fn at_recall(points: &[Point], recall: f64) -> Option<Point> {
+    let points = &front(points);
     let exactly = points.iter().find(|point| point.recall == recall).copied();
     exactly.or_else(|| {
         let bracket = points.windows(2).find(|pair| pair[0].recall < recall && recall < pair[1].recall)?;
         Some(between(&bracket[0], &bracket[1], recall))
     })
+}
+
+/// The points that no other one beats, by rising recall.
+fn front(points: &[Point]) -> Vec<Point> {
+    let mut points = points.to_vec();
+    points.sort_by(|a, b| b.recall.total_cmp(&a.recall).then(b.qps.total_cmp(&a.qps)));
+    let mut fastest = f64::NEG_INFINITY;
+    points.retain(|point| {
+        let keep = point.qps > fastest;
+        fastest = fastest.max(point.qps);
+        keep
+    });
+    points.reverse();
+    points
 }
 
 fn between(low: &Point, high: &Point, recall: f64) -> Point {
@@ -58,6 +74,12 @@ mod tests {
         assert!((half.qps - 1e6 / 150.0).abs() < 1e-6 && (half.p50_us - 150.0).abs() < 1e-9, "{half:?}");
         assert_eq!(at_recall(&points, 0.9).unwrap().effort, 20.0);
         assert!(at_recall(&points, 0.79).is_none());
+    }
+
+    #[test]
+    fn points_that_another_beats_are_passed_over() {
+        let points = [point(10.0, 0.8, 10_000.0), point(15.0, 0.82, 4_000.0), point(20.0, 0.9, 5_000.0)];
+        assert!((at_recall(&points, 0.85).unwrap().effort - 15.0).abs() < 1e-9);
     }
 
     #[test]
