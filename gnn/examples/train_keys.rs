@@ -1,8 +1,9 @@
 //! What principal axes, training and the mean of the neighbours are worth, on the vectors of a NumPy file.
 //!
-//! `train_keys BASE.npy QUERIES.npy [l2|cosine] [synthesise|log]` builds an index of BASE in a temporary file and trains
-//! with and without neighbours. With `synthesise`, the default, it learns from made-up queries and holds the first 1,000
-//! of QUERIES out; with `log` it learns from QUERIES and holds out 1,000 of them.
+//! `train_keys BASE.npy QUERIES.npy [l2|cosine] [synthesise|log]` builds an index of BASE in a temporary file, makes
+//! models from principal axes with several shares λ of the neighbours' mean, and trains without and with it. With
+//! `synthesise`, the default, it learns from made-up queries and holds the first 1,000 of QUERIES out; with `log` it
+//! learns from QUERIES and holds out 1,000 of them.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -12,7 +13,9 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use npyz::{DType, NpyFile};
-use redknot_gnn::train::{PcaOptions, Quality, Queries, TrainOptions, TrainProgress, collect, fit};
+use redknot_gnn::train::{
+    PcaOptions, Quality, Queries, TrainOptions, TrainProgress, collect, fit, pca_model, quality,
+};
 use redknot_index::{
     BuildOptions, Element, IndexConfig, IndexRecord, Metric, Permutation, Reader, Writer, build, encode,
 };
@@ -20,6 +23,8 @@ use redknot_storage::{Options, Storage, WriteTxn};
 
 /// Queries that are held out.
 const HELD_OUT: usize = 1000;
+/// λ of the models that are made of principal axes alone.
+const LAMBDAS: [f32; 4] = [0.0, 0.15, 0.3, 0.45];
 
 /// Rows of a NumPy file.
 struct Rows {
@@ -57,13 +62,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let options = TrainOptions { held_out: HELD_OUT, ..TrainOptions::default() };
     let trajectories = collect(&reader, &queries, &options, &go_on)?;
-    println!("{trajectories:?}\n{:<22}{:>12}{:>8}{:>16}", "keys", "correlation", "order", "order by exact");
+    println!(
+        "{trajectories:?}\n{:<16}{:>6}{:>13}{:>8}{:>16}",
+        "keys", "λ", "correlation", "order", "order by exact"
+    );
+    for lambda in LAMBDAS {
+        let model = pca_model(&reader, &PcaOptions { lambda, ..PcaOptions::default() })?;
+        print("principal axes", lambda, quality(&reader, &trajectories, &model)?);
+    }
     for lambda in [0.0, PcaOptions::default().lambda] {
         let pca = PcaOptions { lambda, ..PcaOptions::default() };
         let report = fit(&reader, &trajectories, &TrainOptions { pca, ..options.clone() }, &go_on)?.report;
-        let mean = if lambda > 0.0 { " + mean" } else { "" };
-        print(&format!("principal axes{mean}"), report.pca);
-        print(&format!("learned{mean}"), report.learned);
+        print("learned", lambda, report.learned);
         for losses in &report.losses {
             println!("  {losses:?}");
         }
@@ -75,8 +85,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn print(name: &str, quality: Quality) {
-    println!("{name:<22}{:>12.4}{:>8.4}{:>16.4}", quality.correlation, quality.order, quality.exact_order);
+fn print(name: &str, lambda: f32, quality: Quality) {
+    let Quality { correlation, order, exact_order } = quality;
+    println!("{name:<16}{lambda:>6.2}{correlation:>13.4}{order:>8.4}{exact_order:>16.4}");
 }
 
 fn go_on(_: TrainProgress) -> ControlFlow<()> {

@@ -11,7 +11,7 @@ use super::{Corpus, TrainError};
 /// Nodes that are compared with all queries in one product.
 const NODES_PER_BLOCK: usize = 1024;
 /// Queries that one thread takes on at a time.
-const QUERIES_PER_TASK: usize = 128;
+const QUERIES_PER_TASK: usize = 256;
 
 /// The `k` nodes of `linked` nearest to each row of `queries`, nearest first.
 pub(super) fn nearest<C: Corpus>(

@@ -28,7 +28,7 @@ const SLOTS_PER_BYTE: usize = 4;
 /// What is known of the vectors before there are queries.
 pub(super) struct Start {
     pub(super) model: KeyModel,
-    /// The principal axes that the coordinates of nodes are combined from, at least as many as there are coordinates.
+    /// The principal axes that coordinates are combined from, at least as many as there are coordinates.
     pub(super) axes: Matrix,
     /// Root of the mean of `‖x' − μ‖²`.
     pub(super) scale: f32,
@@ -75,7 +75,6 @@ pub(super) fn start<C: Corpus>(
     let axes = principal_axes(&sample.centred, slots.max(subspace).min(dim))?;
     let slots = fill_slots(&sample.centred.products(&axes.clone().truncated(slots)), slots);
     let used = slots.iter().map(|slot| usize::from(slot.coordinate) + 1).max().unwrap_or(1);
-    let axes = axes.truncated(used.max(subspace));
     let projection = axes.clone().truncated(used).data;
     let model = KeyModel {
         dim,
