@@ -84,7 +84,7 @@ impl<'d> Build<'d> {
         self
     }
 
-    /// Called now and then, from any thread; breaking cancels the build with [`Error::Cancelled`].
+    /// Called now and then, from any thread; breaking cancels the build with [`crate::Error::Cancelled`].
     pub fn progress(mut self, progress: impl Fn(BuildProgress) -> ControlFlow<()> + Sync + 'd) -> Self {
         self.progress = Box::new(progress);
         self

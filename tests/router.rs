@@ -190,7 +190,8 @@ fn a_router_that_cannot_be_used_means_greedy_search() {
     let (greedy, ..) = answers(&texts(&db), None);
     drop(db);
     let path = folder.path().join("db");
-    let garbage: [&dyn Fn(&[u8]) -> Vec<u8>; 4] = [
+    type Spoil<'s> = &'s dyn Fn(&[u8]) -> Vec<u8>;
+    let garbage: [Spoil<'_>; 4] = [
         &|_| Vec::new(),
         &|model| model[..model.len() / 2].to_vec(),
         &|model| model.iter().map(|byte| byte ^ 0x55).collect(),

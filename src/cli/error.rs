@@ -143,7 +143,9 @@ fn database_exit_code(error: &redknot::Error) -> u8 {
         UnknownKey { .. } => 1,
         Cancelled => 130,
         UnknownCollection { .. } | DefinitionMismatch { .. } | InvalidName { .. } | EmptyKey => 2,
-        KeyTooLong { .. } | InvalidParameter { .. } => 2,
+        KeyTooLong { .. } | InvalidParameter { .. } | NoRouter { .. } | NotCalibrated { .. } => 2,
+        // Queries that nothing can be learned from.
+        Router { .. } => 4,
         Storage(redknot_storage::Error::InvalidOption { .. }) => 2,
         Index(redknot_index::Error::Parameter { .. } | redknot_index::Error::UnsupportedPair(_)) => 2,
         _ => 3,

@@ -38,6 +38,10 @@ pub(super) struct Args {
     #[arg(long)]
     ef: Option<usize>,
 
+    /// As little effort as reaches this recall, 0 to 1, by what `redknot train` calibrated.
+    #[arg(long, conflicts_with = "ef")]
+    recall: Option<f64>,
+
     /// Look at every row instead of searching the graph.
     #[arg(long)]
     exact: bool,
@@ -133,6 +137,9 @@ impl OnRows for SearchOne<'_> {
         let mut search = collection.search(vector).k(args.k);
         if let Some(ef) = args.ef {
             search = search.ef(ef);
+        }
+        if let Some(recall) = args.recall {
+            search = search.recall(recall);
         }
         if args.exact {
             search = search.exact();

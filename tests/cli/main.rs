@@ -10,4 +10,5 @@ mod import;
 mod interrupt;
 mod kill;
 mod refused;
+mod router;
 mod support;

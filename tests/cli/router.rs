@@ -1,0 +1,65 @@
+//! `train`, `router`, and what the other commands make of a router.
+#![cfg(feature = "train")]
+
+use serde_json::Value;
+
+use crate::support::{Scratch, nearest, rows};
+
+const K: usize = 10;
+
+#[test]
+fn a_router_is_trained_shown_measured_switched_and_dropped() {
+    let points = rows(3000, 16, 11);
+    let queries = rows(600, 16, 12);
+    let truth: Vec<_> = queries[..40].iter().map(|query| nearest(&points, query, K)).collect();
+    let scratch = Scratch::with_points(&points);
+    scratch.npy("log.npy", &queries);
+    scratch.npy("queries.npy", &queries[..40]);
+    scratch.npy("gt.npy", &truth);
+    scratch.run("router db").refused(2, &["no router", "redknot train"]);
+    scratch.run("search db --like 0 --recall 0.9").refused(2, &["recall of 0.9", "train"]);
+
+    let trained = scratch.run("train db --queries log.npy --steps 50 --json").json(0);
+    assert_eq!(
+        (trained["collection"].as_str(), trained["training"]["queries"].as_u64()),
+        (Some("points"), Some(540))
+    );
+    assert_eq!(trained["training"]["held_out"], 60);
+    let shown = scratch.run("router db --json").json(0);
+    assert_eq!((shown["fresh"].as_bool(), shown["enabled"].as_bool()), (Some(true), Some(true)));
+    assert_eq!(shown["levels"].as_array().unwrap().len(), trained["levels"].as_array().unwrap().len());
+    assert!(scratch.run("router db").done().stdout().contains("calibrated for k ≤ 10"));
+    assert_eq!(
+        scratch.run("search db --like 0 --recall 0.9 --json").json(0)["hits"].as_array().unwrap().len(),
+        K
+    );
+
+    let bench = "bench db --queries queries.npy --gt gt.npy --policy greedy,router --rounds 1 --json";
+    let policies = scratch.run(bench).json(0)["policies"].take();
+    let router: &Value = &policies["router"];
+    let points = router["points"].as_array().unwrap();
+    assert!(!points.is_empty() && points.iter().all(|point| point["key_scores"].as_f64().unwrap() > 0.0));
+    assert!(points.iter().any(|point| point["recall"].as_f64().unwrap() > 0.9), "{points:?}");
+    assert_eq!(router["asked"].as_object().unwrap().len(), 3);
+    assert!(policies["greedy"]["asked"].is_null());
+
+    let off = scratch.run("router db --set disabled --json").json(0);
+    assert_eq!(off["enabled"], false);
+    assert!(scratch.run("router db").done().stdout().contains("disabled"));
+    assert_eq!(scratch.run("router db --set enabled --json").json(0)["enabled"], true);
+    assert_eq!(scratch.run("router db --set dropped --json").json(0)["dropped"], true);
+    assert_eq!(scratch.run("router db --set dropped --json").json(1)["dropped"], false);
+    scratch.run("verify db").done();
+}
+
+#[test]
+fn what_cannot_be_learned_from_is_refused() {
+    let scratch = Scratch::with_points(&rows(500, 16, 11));
+    scratch.npy("few.npy", &rows(20, 16, 1));
+    scratch.npy("wide.npy", &rows(900, 17, 1));
+    scratch.run("train db --queries few.npy").refused(4, &["queries to calibrate with", "ten times as many"]);
+    scratch.run("train db --queries wide.npy").refused(4, &["wide.npy", "17", "16"]);
+    scratch.run("train db --lambda 2").refused(4, &["lambda", "0 to 0.9"]);
+    scratch.run("train db --queries none.npy").refused(4, &["none.npy"]);
+    scratch.run("router db").refused(2, &["no router"]);
+}
