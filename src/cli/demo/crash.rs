@@ -29,7 +29,7 @@ pub(super) struct Crashed {
 
 /// Starts a writer on the file, kills it, and looks at the file.
 pub(super) fn play(path: &Path, quick: bool, stage: &mut Stage) -> Result<Crashed, CliError> {
-    stage.title("6. A kill in the middle of a write");
+    stage.title("7. A kill in the middle of a write");
     let kill_after = if quick { 20 } else { 200 };
     let acknowledged = write_until_killed(path, kill_after)?;
     stage.say(format_args!(

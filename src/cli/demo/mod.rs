@@ -3,6 +3,8 @@
 
 mod crash;
 mod data;
+#[cfg(feature = "train")]
+mod route;
 mod speed;
 mod texts;
 
@@ -62,6 +64,9 @@ struct Facts {
     exact_qps: f64,
     exact_recall: f64,
     points: Vec<Point>,
+    /// Both ways of searching at several recall levels, on queries made up to calibrate with.
+    #[cfg(feature = "train")]
+    levels: Vec<redknot::routing::Level>,
     queries: Vec<texts::Answered>,
     crash: Crashed,
     size: Size,
@@ -152,6 +157,8 @@ fn play(args: &Args, data: &Data, path: &Path, stage: &mut Stage) -> Result<Fact
     let speeds = speed::measure(&database, data, args.quick, stage)?;
     let plot = speeds.draw(&args.plot)?;
     stage.say(format_args!("  drawn in {plot}"));
+    #[cfg(feature = "train")]
+    let levels = route::learn(&database, data, args.quick, stage)?;
     let queries = texts::answer(&database, data, stage)?;
     let private_bytes = memory::private_bytes();
 
@@ -159,7 +166,7 @@ fn play(args: &Args, data: &Data, path: &Path, stage: &mut Stage) -> Result<Fact
     drop(database);
     let crash = crash::play(path, args.quick, stage)?;
 
-    stage.title("7. What it takes");
+    stage.title("8. What it takes");
     let size = Size::measure(path, import.rows, import.vector_bytes, stage)?;
     if let Some(private) = private_bytes {
         stage.say(format_args!(
@@ -174,6 +181,8 @@ fn play(args: &Args, data: &Data, path: &Path, stage: &mut Stage) -> Result<Fact
         exact_qps: speeds.exact_qps,
         exact_recall: speeds.exact_recall,
         points: speeds.points,
+        #[cfg(feature = "train")]
+        levels,
         queries,
         crash,
         size,

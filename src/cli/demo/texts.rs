@@ -35,7 +35,7 @@ struct Definition {
 
 /// Answers the queries and checks that the nearest definition of each is the true one.
 pub(super) fn answer(database: &Database, data: &Data, stage: &mut Stage) -> Result<Vec<Answered>, CliError> {
-    stage.title("5. A few queries: definitions that are not in the database, and the nearest that are");
+    stage.title("6. A few queries: definitions that are not in the database, and the nearest that are");
     let read = database.begin_read()?;
     let collection = read.open_collection_named::<u64, &'static str>(COLLECTION)?;
     let queries = Queries::load(&data.queries(), None, &collection.config())?;
