@@ -11,10 +11,24 @@ use crate::error::{Error, Result};
 use crate::key::{Key, number_of};
 use crate::keys::{self, KeyView};
 use crate::query::{Completeness, Filter, Hit, Request, SearchResult, SearchStats};
-use crate::router::{Answer, Guide};
+use crate::router::Guide;
 
 /// A predicate on nodes.
 type NodeFilter<'f> = &'f mut dyn FnMut(u32) -> Result<bool, redknot_index::Error>;
+
+/// What a search found, and what following keys cost.
+pub(crate) struct Answer {
+    pub(crate) found: Found,
+    pub(crate) key_scores: u64,
+    pub(crate) routed: bool,
+}
+
+impl Answer {
+    /// Of a search that follows no keys.
+    pub(crate) fn unrouted(found: Found) -> Answer {
+        Answer { found, key_scores: 0, routed: false }
+    }
+}
 
 /// Answers `request` from collection `name` in `view`.
 pub(crate) fn run<K: Key>(
@@ -27,19 +41,21 @@ pub(crate) fn run<K: Key>(
     let query = encode_query(record, request.query)?;
     let reader = Reader::open(view, &record.index)?;
     let ask = request.ask(name);
-    let unguided = |found| Answer { found, key_scores: 0, routed: false };
-    let answer = match &request.filter {
+    let found = match &request.filter {
         Some(filter) if request.exact => {
-            unguided(filtered(view, name, record, filter, |on| reader.search_exact(&query, ask.k, Some(on)))?)
+            filtered(view, name, record, filter, |on| reader.search_exact(&query, ask.k, Some(on)))?
         }
         Some(filter) => {
             let params = SearchParams { k: ask.k, ef: guide.greedy_effort(&ask)? };
-            unguided(filtered(view, name, record, filter, |on| reader.search_filtered(&query, params, on))?)
+            filtered(view, name, record, filter, |on| reader.search_filtered(&query, params, on))?
         }
-        None if request.exact => unguided(reader.search_exact(&query, request.k, None)?),
-        None => guide.search(view, &reader, &query, &ask)?,
+        None if request.exact => reader.search_exact(&query, ask.k, None)?,
+        None => {
+            let answer = guide.search(view, &reader, &query, &ask)?;
+            return finish::<K>(view, name, record, request, answer);
+        }
     };
-    finish::<K>(view, name, record, request, answer)
+    finish::<K>(view, name, record, request, Answer::unrouted(found))
 }
 
 fn encode_query(record: &Record, query: VectorRef<'_>) -> Result<Vec<u8>> {

@@ -105,7 +105,7 @@ impl<'d> Build<'d> {
             catalog::write_bytes(txn, name, &record.to_bytes())
         };
         let built = build(txn, index, &self.options, &*self.progress, &mut save)?;
-        if built.linked > 0 {
+        if built.linked > 0 && record.router.is_some() {
             self.make_keys_anew()?;
         }
         let compacted = built.reordered && self.compact && self.give_space_back()?;

@@ -107,6 +107,11 @@ impl Record {
         })
     }
 
+    /// The router, where its keys agree with the index.
+    pub(crate) fn fresh_router(&self) -> Option<RouterKeys> {
+        self.router.filter(|router| router.epoch == self.index.epoch())
+    }
+
     /// Fails where `definition` says something else than the file.
     pub(crate) fn check<K: Key, V: redb::Value>(
         &self,

@@ -8,7 +8,7 @@ use redb::{Table, TableDefinition};
 use redknot_index::{IndexConfig, IndexRecord, Writer};
 use redknot_storage::WriteTxn;
 
-use crate::catalog::{self, Record, Values, values_name};
+use crate::catalog::{self, Record, RouterKeys, Values, values_name};
 use crate::collection_mut::CollectionMut;
 use crate::definition::CollectionDefinition;
 use crate::error::{Error, Result};
@@ -30,6 +30,8 @@ pub struct WriteTransaction {
 struct OpenRecord {
     record: Record,
     before: Vec<u8>,
+    /// The router whose keys agreed with the index before.
+    router: Option<RouterKeys>,
     /// An operation failed half-way.
     torn: bool,
 }
@@ -109,7 +111,9 @@ impl WriteTransaction {
             }
             if open.record.to_bytes() != open.before {
                 Writer::open(&mut self.txn, &mut open.record.index)?.finish()?;
-                self.routers.keep_keys(&mut self.txn, &name, &mut open.record)?;
+                if let Some(router) = open.router {
+                    self.routers.keep_keys(&mut self.txn, &name, &mut open.record, router)?;
+                }
             }
             let after = open.record.to_bytes();
             if after != open.before {
@@ -158,8 +162,8 @@ impl WriteTransaction {
     }
 
     fn remember(&mut self, name: &str, record: Record) {
-        let before = record.to_bytes();
-        self.open.insert(name.into(), OpenRecord { record, before, torn: false });
+        let (before, router) = (record.to_bytes(), record.fresh_router());
+        self.open.insert(name.into(), OpenRecord { record, before, router, torn: false });
     }
 
     fn opened(&self, name: &str) -> Result<&Record> {

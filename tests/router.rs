@@ -232,6 +232,31 @@ fn a_router_that_cannot_be_used_means_greedy_search() {
 }
 
 #[test]
+fn a_vector_far_outside_of_what_the_model_saw_is_kept_and_found() {
+    const POINTS: CollectionDefinition<'static, u64, ()> = CollectionDefinition::new("points", 8, Metric::L2);
+    let folder = tempfile::tempdir().unwrap();
+    let db = Database::create(folder.path().join("db")).unwrap();
+    let mut rng = fastrand::Rng::with_seed(5);
+    let rows: Vec<f32> = (0..600 * 8).map(|_| rng.f32()).collect();
+    let mut txn = db.begin_write().unwrap();
+    txn.open_collection(POINTS).unwrap().import(&(0..600).collect::<Vec<_>>(), rows.as_slice(), &[]).unwrap();
+    txn.commit().unwrap();
+    db.build(POINTS).run().unwrap();
+    let options = TrainOptions { queries: 200, steps: 5, ..TrainOptions::default() };
+    db.train_router(POINTS).options(options).run().unwrap();
+    let points = || db.begin_read().unwrap().open_collection(POINTS).unwrap();
+    assert!(points().search(&rows[..8]).routed(WIDE).run().unwrap().stats.routed);
+
+    let far = [3e18; 8];
+    let mut txn = db.begin_write().unwrap();
+    txn.open_collection(POINTS).unwrap().insert(600, &far, ()).unwrap();
+    txn.commit().unwrap();
+    assert_eq!(points().search(&rows[..8]).k(1).routed(WIDE).run().unwrap().hits[0].key, 0);
+    assert_eq!(points().search(&far).k(1).greedy(None).run().unwrap().hits[0].key, 600);
+    assert_eq!(db.verify().unwrap().findings, []);
+}
+
+#[test]
 fn threads_get_the_answers_that_one_thread_gets() {
     let (_folder, db) = trained();
     let texts = texts(&db);

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use redknot_gnn::routing::{KeyEncoder, KeyModel, Landmarks, Router};
-use redknot_storage::{Snapshot, View, WriteTxn};
+use redknot_gnn::routing::{KeyEncoder, KeyModel, Landmarks, ModelError, Router};
+use redknot_storage::{Rows, Snapshot, View, WriteTxn};
 
 use super::encode;
 use super::metrics::Counts;
 use super::record::{RouterRecord, read};
-use crate::catalog::{self, Record, RouterKeys};
+use crate::catalog::{Record, RouterKeys};
 use crate::error::{Error, Result};
 
 /// A router in memory.
@@ -18,8 +18,9 @@ use crate::error::{Error, Result};
 pub(crate) struct Loaded {
     keys: RouterKeys,
     pub(crate) record: RouterRecord,
-    pub(crate) model: KeyModel,
     pub(crate) router: Router,
+    /// What makes keys with the same model.
+    pub(crate) encoder: KeyEncoder,
     /// Whether the gate lets searches follow it.
     pub(crate) active: bool,
     pub(crate) counts: Counts,
@@ -51,47 +52,67 @@ impl Routers {
         loaded
     }
 
-    /// Before a commit: makes the keys of those nodes anew whose neighbourhoods the transaction changed. Where that
-    /// cannot be done, the keys stay behind and searches are greedy.
-    pub(crate) fn keep_keys(&self, txn: &mut WriteTxn, name: &str, record: &mut Record) -> Result<()> {
+    /// Before a commit: makes the keys of those nodes anew whose neighbourhoods the transaction changed, which `router`
+    /// had up to date before. Where the model cannot do that, the keys stay behind and searches are greedy.
+    pub(crate) fn keep_keys(
+        &self,
+        txn: &mut WriteTxn,
+        name: &str,
+        record: &mut Record,
+        router: RouterKeys,
+    ) -> Result<()> {
         let base = txn.base().clone();
-        let before = catalog::read(&base, name)?;
-        let fresh = before.and_then(|before| before.router.filter(|keys| keys.epoch == before.index.epoch()));
-        match fresh.and_then(|keys| self.get(&base, name, keys)) {
-            Some(loaded) => encode::keep_keys(txn, record, &loaded),
+        match self.get(&base, name, router) {
+            Some(loaded) => or_behind(name, encode::keep_keys(txn, record, &loaded)).map(|_| ()),
             None => Ok(()),
         }
     }
 
-    /// Makes all keys anew, with the same model; `false` where there is no router that can be used.
+    /// Makes all keys anew, with the same model; `false` where there is no router that can do that. The transaction is
+    /// of no use then.
     pub(crate) fn make_keys_anew(&self, txn: &mut WriteTxn, name: &str, record: &mut Record) -> Result<bool> {
         let base = txn.base().clone();
         match record.router.and_then(|keys| self.get(&base, name, keys)) {
-            Some(loaded) => encode::make_keys_anew(txn, name, record, &loaded).map(|()| true),
+            Some(loaded) => or_behind(name, encode::make_keys_anew(txn, name, record, &loaded)),
             None => Ok(false),
         }
+    }
+}
+
+/// `false` where the model has no key for a vector: no reason to refuse the vector.
+fn or_behind(name: &str, made: Result<()>) -> Result<bool> {
+    match made {
+        Ok(()) => Ok(true),
+        Err(Error::Router { why }) => {
+            tracing::warn!(why, collection = name, "keys stay behind the index: searches are greedy");
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
 }
 
 impl Loaded {
     fn load(snapshot: &Snapshot, name: &str, keys: RouterKeys) -> Result<Loaded> {
         let (record, model) = read(snapshot, name)?;
-        let rows = snapshot.rows(keys.keys)?;
-        // A landmark may have gone; searches pass over those that are not in the graph.
-        let nodes: Vec<u32> = record.landmarks.iter().copied().filter(|node| *node < rows.len()).collect();
-        let mut table = Vec::with_capacity(nodes.len() * model.key_bytes);
-        for node in &nodes {
-            table.extend_from_slice(rows.get(*node)?);
-        }
-        let unusable = |error: redknot_gnn::routing::ModelError| Error::corrupt(error.to_string());
-        let landmarks = Landmarks::new(nodes, table, model.key_bytes).map_err(unusable)?;
-        let router = Router::new(&model, landmarks).map_err(unusable)?;
+        let router = router_of(&model, &record.landmarks, snapshot.rows(keys.keys)?)?;
+        let encoder = KeyEncoder::new(&model).map_err(unusable)?;
         let active = record.enabled && record.gains();
-        Ok(Loaded { keys, record, model, router, active, counts: Counts::default() })
+        Ok(Loaded { keys, record, router, encoder, active, counts: Counts::default() })
     }
+}
 
-    /// What makes keys with the model.
-    pub(crate) fn encoder(&self) -> Result<KeyEncoder> {
-        KeyEncoder::new(&self.model).map_err(|error| Error::corrupt(error.to_string()))
+/// The router of a model whose searches enter the graph at `landmarks`, with the keys that `rows` has of these.
+pub(crate) fn router_of(model: &KeyModel, landmarks: &[u32], rows: Rows<'_>) -> Result<Router> {
+    // A landmark may have gone; searches pass over those that are not in the graph.
+    let nodes: Vec<u32> = landmarks.iter().copied().filter(|node| *node < rows.len()).collect();
+    let mut table = Vec::with_capacity(nodes.len() * model.key_bytes);
+    for node in &nodes {
+        table.extend_from_slice(rows.get(*node)?);
     }
+    let landmarks = Landmarks::new(nodes, table, model.key_bytes).map_err(unusable)?;
+    Router::new(model, landmarks).map_err(unusable)
+}
+
+fn unusable(error: ModelError) -> Error {
+    Error::corrupt(error.to_string())
 }

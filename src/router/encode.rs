@@ -17,6 +17,7 @@ const LANDMARKS: usize = 512;
 pub(crate) fn from_route(error: RouteError) -> Error {
     match error {
         RouteError::Index(error) => error.into(),
+        RouteError::Keys(error) => error.into(),
         other => Error::Router { why: other.to_string() },
     }
 }
@@ -53,7 +54,7 @@ pub(crate) fn make_keys_anew(
     loaded: &Loaded,
 ) -> Result<()> {
     let Some(old) = record.router else { return Ok(()) };
-    let keys = make_keys(txn, &record.index, &loaded.encoder()?)?;
+    let keys = make_keys(txn, &record.index, &loaded.encoder)?;
     txn.drop_array(old.keys)?;
     let mut router = loaded.record.clone();
     router.landmarks = landmarks(&**txn.base(), &record.index)?;
@@ -67,9 +68,9 @@ pub(crate) fn keep_keys(txn: &mut WriteTxn, record: &mut Record, loaded: &Loaded
     let Some(router) = &mut record.router else { return Ok(()) };
     let end = txn.array(record.index.links())?.rows;
     let changed: Vec<u32> = record.index.take_relinked().filter(|node| *node < end).collect();
-    let encoder = loaded.encoder()?;
+    let encoder = &loaded.encoder;
     let mut keys = vec![0; changed.len() * encoder.key_bytes()];
-    encode_nodes(&Reader::open(txn, &record.index)?, &encoder, &changed, &mut keys).map_err(from_route)?;
+    encode_nodes(&Reader::open(txn, &record.index)?, encoder, &changed, &mut keys).map_err(from_route)?;
     if txn.array(router.keys)?.rows < end {
         txn.set_len(router.keys, end)?;
     }

@@ -8,6 +8,7 @@ use redknot_storage::{ArrayId, Snapshot, View};
 
 use super::RoutingMetrics;
 use super::cache::{Loaded, Routers};
+use crate::answer::Answer;
 use crate::catalog::Record;
 use crate::error::{Error, Result};
 use crate::query::{Ask, Depth};
@@ -20,20 +21,12 @@ pub(crate) struct Guide {
     keys: Option<ArrayId>,
 }
 
-/// What a search found, and what following keys cost.
-pub(crate) struct Answer {
-    pub(crate) found: Found,
-    pub(crate) key_scores: u64,
-    pub(crate) routed: bool,
-}
-
 impl Guide {
     /// What guides searches in a committed state.
     pub(crate) fn new(routers: &Routers, snapshot: &Snapshot, name: &str, record: &Record) -> Guide {
         let Some(router) = record.router else { return Guide::default() };
         let loaded = routers.get(snapshot, name, router);
-        let keys = (router.epoch == record.index.epoch()).then_some(router.keys);
-        Guide { loaded, keys }
+        Guide { loaded, keys: record.fresh_router().map(|router| router.keys) }
     }
 
     /// The nearest rows, by whichever way `ask` or the calibration says.
@@ -54,7 +47,7 @@ impl Guide {
             }
         };
         let found = reader.search(query, SearchParams { k: ask.k, ef: greedy })?;
-        Ok(Answer { found, key_scores: 0, routed: false })
+        Ok(Answer::unrouted(found))
     }
 
     /// The effort of a greedy search that gives what `ask` wants.

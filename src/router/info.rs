@@ -4,7 +4,7 @@ use redknot_gnn::routing::{Calibration, Level};
 use redknot_storage::{Snapshot, array_bytes};
 use serde::Serialize;
 
-use super::record::{Training, read};
+use super::record::{Training, read, stored};
 use crate::catalog::Record;
 use crate::error::Result;
 
@@ -31,7 +31,7 @@ pub struct RouterInfo {
     pub key_bytes: usize,
     /// λ, the share of the neighbours' mean in what a key stands for.
     pub lambda: f32,
-    /// Bytes of all keys, the model and the landmarks in the file.
+    /// Bytes of all keys, the model, the landmarks and the calibration in the file.
     pub bytes: u64,
 }
 
@@ -39,17 +39,16 @@ pub struct RouterInfo {
 pub(crate) fn info(snapshot: &Snapshot, name: &str, record: &Record) -> Result<Option<RouterInfo>> {
     let Some(keys) = record.router else { return Ok(None) };
     let (router, model) = read(snapshot, name)?;
-    let model_bytes = 4 * (model.nodes.len() + model.queries.len() + 2 * model.dim);
-    let landmark_bytes = router.landmarks.len() * (4 + model.key_bytes);
+    let small: usize = stored(snapshot, name)?.iter().map(Vec::len).sum();
     Ok(Some(RouterInfo {
         collection: name.into(),
         enabled: router.enabled,
-        fresh: keys.epoch == record.index.epoch(),
+        fresh: record.fresh_router().is_some(),
         gains: router.gains(),
         levels: router.levels(),
         key_bytes: model.key_bytes,
         lambda: model.lambda,
-        bytes: array_bytes(snapshot, keys.keys)? + (model_bytes + landmark_bytes) as u64,
+        bytes: array_bytes(snapshot, keys.keys)? + small as u64,
         calibration: router.calibration,
         training: router.training,
     }))

@@ -15,7 +15,7 @@ mod switch;
 mod train;
 
 pub(crate) use cache::Routers;
-pub(crate) use guide::{Answer, Guide};
+pub(crate) use guide::Guide;
 pub use info::RouterInfo;
 pub(crate) use info::info;
 pub use metrics::RoutingMetrics;

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 const RECORD_FORMAT: u32 = 1;
 
 /// Recall levels at which the gate compares both ways of searching.
-pub(crate) const LEVELS: [f64; 8] = [0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995];
+const LEVELS: [f64; 8] = [0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995];
 
 /// What the file says of a router beside its model and keys.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ impl RouterRecord {
 
     /// Both ways of searching at the levels of the gate.
     pub(crate) fn levels(&self) -> Vec<Level> {
-        LEVELS.iter().map(|recall| self.calibration.level(*recall)).collect()
+        levels(&self.calibration)
     }
 
     /// The gate: whether routing takes less time and fewer distances at one level at least.
@@ -65,26 +65,37 @@ impl RouterRecord {
     }
 }
 
+/// Both ways of searching at the levels of the gate.
+pub(crate) fn levels(calibration: &Calibration) -> Vec<Level> {
+    LEVELS.iter().map(|recall| calibration.level(*recall)).collect()
+}
+
 fn damaged(name: &str, why: impl std::fmt::Display) -> Error {
     Error::corrupt(format!(
         "the router of collection {name:?} cannot be read ({why}): train it again; until then searches are greedy"
     ))
 }
 
-/// The router of collection `name` in a committed state.
-pub(crate) fn read(snapshot: &Snapshot, name: &str) -> Result<(RouterRecord, KeyModel)> {
+/// The bytes of the record and of the model of a router.
+pub(crate) fn stored(snapshot: &Snapshot, name: &str) -> Result<[Vec<u8>; 2]> {
     let of = |table: TableDefinition<'static, &str, &[u8]>| -> Result<Vec<u8>> {
         let value = snapshot.open_table(table)?.get(name).map_err(Error::redb)?;
         Ok(value.ok_or_else(|| damaged(name, "it is missing"))?.value().to_vec())
     };
-    let record: RouterRecord = serde_json::from_slice(&of(ROUTERS)?).map_err(|error| damaged(name, error))?;
+    Ok([of(ROUTERS)?, of(MODELS)?])
+}
+
+/// The router of collection `name` in a committed state.
+pub(crate) fn read(snapshot: &Snapshot, name: &str) -> Result<(RouterRecord, KeyModel)> {
+    let [record, model] = stored(snapshot, name)?;
+    let record: RouterRecord = serde_json::from_slice(&record).map_err(|error| damaged(name, error))?;
     if record.format != RECORD_FORMAT {
         return Err(damaged(
             name,
             format_args!("format {}, this program reads {RECORD_FORMAT}", record.format),
         ));
     }
-    let model = KeyModel::from_bytes(&of(MODELS)?).map_err(|error| damaged(name, error))?;
+    let model = KeyModel::from_bytes(&model).map_err(|error| damaged(name, error))?;
     Ok((record, model))
 }
 

@@ -5,16 +5,14 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use rayon::prelude::*;
-use redknot_gnn::routing::{
-    Calibration, HeldOut, KeyEncoder, KeyModel, Landmarks, Level, RouteError, Router, calibrate,
-};
+use redknot_gnn::routing::{Calibration, HeldOut, KeyEncoder, KeyModel, Level, RouteError, calibrate};
 use redknot_gnn::train::{self, Queries, TrainError, TrainOptions, TrainProgress, TrainReport, Trained};
 use redknot_index::{Element, IndexConfig, Metric, Reader, VectorRef, encode};
 use redknot_storage::{ArrayId, Snapshot, Storage, View};
 
-use super::cache::Routers;
+use super::cache::{Routers, router_of};
 use super::encode::{from_route, landmarks, make_keys};
-use super::record::{LEVELS, RouterRecord, Training, write};
+use super::record::{RouterRecord, Training, levels, write};
 use crate::catalog::{self, Record, RouterKeys};
 use crate::error::{Error, Result};
 
@@ -131,7 +129,7 @@ impl<'d> RouterTraining<'d> {
         let (calibration, before) = match judged {
             Ok(judged) => judged,
             Err(error) => {
-                self.drop_candidate(candidate.keys)?;
+                self.drop_candidate()?;
                 return Err(error);
             }
         };
@@ -145,16 +143,15 @@ impl<'d> RouterTraining<'d> {
             rows: candidate.rows,
         };
         let router = RouterRecord::new(candidate.landmarks, calibration, training);
-        let levels = router.levels();
-        let before =
-            before.map(|before| LEVELS.iter().map(|recall| before.level(*recall)).collect::<Vec<_>>());
-        let accepted = router.gains() && before.as_ref().is_none_or(|before| better(&levels, before));
-        let report = TrainingReport { accepted, levels, before, training: router.training.clone(), fit };
+        let new = router.levels();
+        let before = before.as_ref().map(levels);
+        let accepted = router.gains() && before.as_ref().is_none_or(|before| better(&new, before));
+        let report = TrainingReport { accepted, levels: new, before, training: router.training.clone(), fit };
         // A verdict is kept even if it is "no gain", unless it would take the place of a router that does gain.
         if accepted || report.before.is_none() {
             self.adopt(&model, router, candidate.keys, candidate.epoch)?;
         } else {
-            self.drop_candidate(candidate.keys)?;
+            self.drop_candidate()?;
         }
         Ok(report)
     }
@@ -235,7 +232,7 @@ impl<'d> RouterTraining<'d> {
         Ok(Candidate { keys, landmarks, epoch, rows })
     }
 
-    fn drop_candidate(&self, _keys: ArrayId) -> Result<()> {
+    fn drop_candidate(&self) -> Result<()> {
         let mut txn = self.storage.begin_write()?;
         catalog::drop_candidate(&mut txn, &self.name)?;
         Ok(txn.commit()?)
@@ -251,14 +248,8 @@ impl<'d> RouterTraining<'d> {
         let snapshot = self.storage.snapshot()?;
         let record = catalog::existing(&snapshot, &self.name)?;
         let reader = Reader::open(&*snapshot, &record.index)?;
-        let mut table = Vec::new();
         let keys = snapshot.rows(candidate.keys)?;
-        for node in &candidate.landmarks {
-            table.extend_from_slice(keys.get(*node)?);
-        }
-        let landmarks = Landmarks::new(candidate.landmarks.clone(), table, model.key_bytes);
-        let router = landmarks.and_then(|landmarks| Router::new(model, landmarks));
-        let router = router.map_err(|error| from_route(error.into()))?;
+        let router = router_of(model, &candidate.landmarks, keys)?;
         let questions = HeldOut { queries: &held_out.rows, kth: &held_out.kth, k: self.k };
         let go_on = || (self.progress)(RouterProgress::Calibrating).is_continue();
         let new = calibrate(&reader, keys, &router, questions, &go_on).map_err(from_route)?;
@@ -273,8 +264,7 @@ impl<'d> RouterTraining<'d> {
         reader: &Reader<'_>,
         questions: HeldOut<'_>,
     ) -> Result<Option<Calibration>> {
-        let fresh = record.router.filter(|keys| keys.epoch == record.index.epoch());
-        let Some(keys) = fresh else { return Ok(None) };
+        let Some(keys) = record.fresh_router() else { return Ok(None) };
         let Some(current) = self.routers.get(snapshot, &self.name, keys) else { return Ok(None) };
         if !current.record.gains() {
             return Ok(None);
@@ -289,10 +279,9 @@ impl<'d> RouterTraining<'d> {
     }
 
     /// Makes the new router that of the collection.
-    fn adopt(&self, model: &KeyModel, mut router: RouterRecord, keys: ArrayId, epoch: u64) -> Result<()> {
+    fn adopt(&self, model: &KeyModel, mut router: RouterRecord, mut keys: ArrayId, epoch: u64) -> Result<()> {
         let mut txn = self.storage.begin_write()?;
         let mut record = catalog::existing_in(&txn, &self.name)?;
-        let mut keys = keys;
         catalog::forget_candidate(&txn, &self.name)?;
         if record.index.epoch() != epoch {
             // Somebody wrote meanwhile.

@@ -3,10 +3,11 @@
 //! Writes then leave the keys of a router behind the index, and a program that has it searches greedily until they are
 //! made anew.
 
-use redknot_index::{Found, Reader, SearchParams};
+use redknot_index::{Reader, SearchParams};
 use redknot_storage::{Snapshot, View, WriteTxn};
 
-use crate::catalog::Record;
+use crate::answer::Answer;
+use crate::catalog::{Record, RouterKeys};
 use crate::error::{Error, Result};
 use crate::query::{Ask, Depth};
 
@@ -16,14 +17,8 @@ pub(crate) struct Routers {}
 #[derive(Debug, Default)]
 pub(crate) struct Guide {}
 
-pub(crate) struct Answer {
-    pub(crate) found: Found,
-    pub(crate) key_scores: u64,
-    pub(crate) routed: bool,
-}
-
 impl Routers {
-    pub(crate) fn keep_keys(&self, _: &mut WriteTxn, _: &str, _: &mut Record) -> Result<()> {
+    pub(crate) fn keep_keys(&self, _: &mut WriteTxn, _: &str, _: &mut Record, _: RouterKeys) -> Result<()> {
         Ok(())
     }
 
@@ -45,7 +40,7 @@ impl Guide {
         ask: &Ask,
     ) -> Result<Answer> {
         let found = reader.search(query, SearchParams { k: ask.k, ef: self.greedy_effort(ask)? })?;
-        Ok(Answer { found, key_scores: 0, routed: false })
+        Ok(Answer::unrouted(found))
     }
 
     pub(crate) fn greedy_effort(&self, ask: &Ask) -> Result<usize> {

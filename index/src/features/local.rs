@@ -36,7 +36,7 @@ impl<'r, 'v> BaseLayer<'r, 'v> {
     }
 
     fn row(&self, node: u32) -> Result<impl Iterator<Item = u32> + Clone + use<'r, 'v>, Error> {
-        // The row of a free node names the next free one.
+        // In a file that had an index record of version 1, the row of a free node need not be empty.
         let is_linked = self.level_code(node)? < UNLINKED;
         Ok(words(if is_linked { self.reader.links.base.get(node)? } else { &[] }))
     }

@@ -1,6 +1,6 @@
 //! The two loops of HNSW search (Malkov & Yashunin 2016, algorithm 2): greedy descent and best-first search.
 
-use super::{Neighbor, Scratch};
+use super::{Neighbor, Scratch, keep_unvisited};
 use crate::{Error, VectorRows, distance::Kernel};
 
 /// Rows whose distances are computed in one call of the kernel.
@@ -154,15 +154,7 @@ impl<'a, G: Adjacency, R: VectorRows + ?Sized> Searcher<'a, G, R> {
         let mut rows: [&[u8]; BATCH] = [&[]; BATCH];
         let mut computed = [0.0; BATCH];
         while let Some(id) = candidates.expand_next() {
-            let mut count = 0;
-            for id in self.graph.links(id, layer)? {
-                if count == fresh.len() {
-                    fresh.push(0);
-                }
-                // Kept if the next one does not overwrite it: whether a row is new cannot be foreseen, so no branch on it.
-                fresh[count] = id;
-                count += usize::from(visited.insert(id).ok_or_else(|| Error::RowOutOfRange { id, len })?);
-            }
+            let count = keep_unvisited(self.graph.links(id, layer)?, len, visited, fresh)?;
             for next in candidates.unexpanded().take(2) {
                 self.graph.prefetch(next, layer);
             }

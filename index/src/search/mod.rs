@@ -10,6 +10,7 @@ pub use candidates::Candidates;
 pub(crate) use candidates::MAX_ROWS;
 pub use scratch::{Scratch, ScratchPool};
 pub use visited::Visited;
+pub(crate) use visited::keep_unvisited;
 
 /// Scratches of all searches of the process.
 pub(crate) static SCRATCHES: ScratchPool = ScratchPool::new();

@@ -1,5 +1,7 @@
 //! Which rows a search has seen.
 
+use crate::Error;
+
 /// A set of row numbers that is emptied in constant time.
 ///
 /// A row is in the set when its tag equals the current epoch. One byte a row keeps the tags in the processor's cache;
@@ -37,6 +39,27 @@ impl Visited {
     pub fn contains(&self, id: u32) -> bool {
         self.tags.get(id as usize).is_some_and(|tag| *tag == self.epoch)
     }
+}
+
+/// Adds `links`, which lead to rows `0..len`, to `visited`. Those that were not there are the first of `fresh`, which
+/// grows as needed and is best kept from hop to hop; how many they are is returned.
+#[inline]
+pub(crate) fn keep_unvisited(
+    links: impl Iterator<Item = u32>,
+    len: u32,
+    visited: &mut Visited,
+    fresh: &mut Vec<u32>,
+) -> Result<usize, Error> {
+    let mut count = 0;
+    for id in links {
+        if count == fresh.len() {
+            fresh.push(0);
+        }
+        // Kept if the next one does not overwrite it: whether a row is new cannot be foreseen, so no branch on it.
+        fresh[count] = id;
+        count += usize::from(visited.insert(id).ok_or_else(|| Error::RowOutOfRange { id, len })?);
+    }
+    Ok(count)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::reader::Reader;
 use super::scan::Scan;
 use super::{StoredRows, UNLINKED, level_of};
-use crate::search::{Adjacency, Query, Searcher};
+use crate::search::{Adjacency, Query, Searcher, keep_unvisited};
 use crate::{Error, Neighbor, VectorRows, Visited};
 
 /// A query against an index: base-layer links, distances, and what is not in the graph.
@@ -68,16 +68,7 @@ impl Probe<'_, '_> {
         visited: &mut Visited,
         room: &'f mut Vec<u32>,
     ) -> Result<&'f [u32], Error> {
-        let len = self.reader.links.base.len();
-        let mut count = 0;
-        for id in self.links(node)? {
-            if count == room.len() {
-                room.push(0);
-            }
-            // Kept if the next one does not overwrite it: whether a node is new cannot be foreseen, so no branch on it.
-            room[count] = id;
-            count += usize::from(visited.insert(id).ok_or(Error::RowOutOfRange { id, len })?);
-        }
+        let count = keep_unvisited(self.links(node)?, self.reader.links.base.len(), visited, room)?;
         Ok(&room[..count])
     }
 

@@ -2,10 +2,9 @@
 
 use redknot_storage::{Rows, View};
 
-use super::links::INCOMING;
 use super::scan::Scan;
-use super::{StoredLinks, StoredRows, UNLINKED, level_of, words};
-use crate::search::{Query, SCRATCHES, Searcher};
+use super::{StoredLinks, StoredRows, UNLINKED, level_of};
+use crate::search::{Adjacency, Query, SCRATCHES, Searcher};
 use crate::{Error, IndexConfig, IndexRecord, Kernel, Neighbor, Scratch};
 
 /// A distance costs this much more when the graph leads to the row than when rows are read in order.
@@ -97,12 +96,12 @@ impl<'v> Reader<'v> {
     }
 
     /// The nodes that `node`, which is linked, links to in the base layer.
-    pub fn neighbors(&self, node: u32) -> Result<impl Iterator<Item = u32> + 'v, Error> {
+    pub fn neighbors(&self, node: u32) -> Result<impl Iterator<Item = u32>, Error> {
         let len = self.links.base.len();
         if node >= len {
             return Err(Error::RowOutOfRange { id: node, len });
         }
-        Ok(words(self.links.bytes(node, 0)?).take_while(|word| word & INCOMING == 0))
+        self.links.links(node, 0)
     }
 
     /// The `k` rows nearest to `query`, which is encoded as the rows are.

@@ -4,14 +4,19 @@ pub(in crate::cli) use super::sweep::Point;
 
 /// The point at `recall`, between the two neighbouring points that bracket it; `None` where none do. Linear in recall;
 /// queries/s through its inverse, the time a query takes. Points that another one beats in both recall and queries/s are
-/// passed over: nobody would search like that.
+/// passed over: nobody would search like that. Where only such points bracket `recall` from below, the fastest point
+/// that finds more is the answer, with its own recall.
 pub(super) fn at_recall(points: &[Point], recall: f64) -> Option<Point> {
-    let points = &front(points);
-    let exactly = points.iter().find(|point| point.recall == recall).copied();
-    exactly.or_else(|| {
-        let bracket = points.windows(2).find(|pair| pair[0].recall < recall && recall < pair[1].recall)?;
-        Some(between(&bracket[0], &bracket[1], recall))
-    })
+    if !points.iter().any(|point| point.recall <= recall) {
+        return None;
+    }
+    let front = front(points);
+    let above = front.iter().position(|point| point.recall >= recall)?;
+    match above {
+        0 => Some(front[0]),
+        _ if front[above].recall == recall => Some(front[above]),
+        _ => Some(between(&front[above - 1], &front[above], recall)),
+    }
 }
 
 /// The points that no other one beats, by rising recall.
@@ -80,6 +85,11 @@ mod tests {
     fn points_that_another_beats_are_passed_over() {
         let points = [point(10.0, 0.8, 10_000.0), point(15.0, 0.82, 4_000.0), point(20.0, 0.9, 5_000.0)];
         assert!((at_recall(&points, 0.85).unwrap().effort - 15.0).abs() < 1e-9);
+        // Where the point with the lowest recall is slower than the next, the next is the way to reach 0.81.
+        let points = [point(10.0, 0.8, 4_000.0), point(15.0, 0.82, 6_000.0), point(20.0, 0.9, 5_000.0)];
+        let at = at_recall(&points, 0.81).unwrap();
+        assert_eq!((at.effort, at.recall), (15.0, 0.82));
+        assert!(at_recall(&points, 0.79).is_none());
     }
 
     #[test]

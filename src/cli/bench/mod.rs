@@ -175,8 +175,7 @@ impl OnRows for BenchOne<'_> {
         };
         // Whether programs read the result or people do, a terminal can show how far it is.
         let progress = Progress::new(Output { json: args.json.is_some() }, "bench", "passes");
-        let curves = self.curves()?;
-        let ladders: Vec<Ladder> = curves.iter().map(|(_, ladder)| ladder.clone()).collect();
+        let (curves, ladders): (Vec<Curve>, Vec<Ladder>) = self.curves()?.into_iter().unzip();
         let measured = sweep.run(&ladders, args.rounds, progress)?;
         if let Some(path) = &args.results {
             let points = measured.points.iter().find(|points| !points.is_empty());
@@ -184,7 +183,6 @@ impl OnRows for BenchOne<'_> {
                 names.table(args.k, &sweep.pass(middle)?.keys())?.save(path)?;
             }
         }
-        let curves = curves.into_iter().map(|(curve, _)| curve).collect();
         Ok(Bench::new(args, self.database, self.info, queries.len(), curves, measured))
     }
 }

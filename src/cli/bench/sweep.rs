@@ -39,7 +39,7 @@ pub(in crate::cli) struct Point {
 }
 
 /// One way of searching, and how hard.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Ladder {
     /// Greedily, with these efforts, or with growing ones until this recall is passed.
     Greedy { efforts: Vec<usize>, highest: f64 },

@@ -1,17 +1,20 @@
 //! The bundled definitions.
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
-use redknot::{Database, Element, Metric};
+use redknot::{Collection, Database, Element, Metric};
 
-use super::COLLECTION;
+use super::{COLLECTION, K};
+use crate::cli::bench::measure::Queries;
+use crate::cli::bench::truth::{RowNames, Truth};
 use crate::cli::create::{GraphArgs, NewCollection};
 use crate::cli::error::CliError;
 use crate::cli::import::{Imported, Load};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
-use crate::cli::rows::{KeyType, PayloadType, with_types};
+use crate::cli::rows::{KeyType, PayloadType, RowPayload, with_types};
 use crate::cli::vectors::{Batch, Neighbours, VectorFile, read_lines};
 
 /// The demo data, found and read as far as it is small.
@@ -51,6 +54,19 @@ impl Data {
     /// The file of the exact nearest rows.
     pub(super) fn truth_path(&self) -> PathBuf {
         self.folder.join("gt.npy")
+    }
+
+    /// The queries, or the first of them, with their true answers.
+    pub(super) fn questions<P: RowPayload>(
+        &self,
+        collection: &Collection<u64, P>,
+        quick: bool,
+    ) -> Result<(Queries, Truth<u64>), CliError> {
+        let limit = NonZero::new(if quick { 100 } else { 500 });
+        let queries = Queries::load(&self.queries(), limit, &collection.config())?;
+        let (path, names) = (self.truth_path(), RowNames::<u64>::Numbers);
+        let truth = Truth::from_table(&path, &self.truth, queries.len(), K, collection, &names)?;
+        Ok((queries, truth))
     }
 
     /// Imports the base: row numbers as keys, texts as payloads.

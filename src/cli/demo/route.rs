@@ -8,8 +8,7 @@ use redknot::train::TrainOptions;
 
 use super::data::Data;
 use super::{COLLECTION, K, Stage};
-use crate::cli::bench::measure::{Effort, Queries, pass};
-use crate::cli::bench::truth::{RowNames, Truth};
+use crate::cli::bench::measure::{Effort, pass};
 use crate::cli::error::CliError;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output::{rate, table};
@@ -39,10 +38,7 @@ pub(super) fn learn(
     ));
     let read = database.begin_read()?;
     let collection = read.open_collection_named::<u64, &'static str>(COLLECTION)?;
-    let limit = NonZero::new(if quick { 100 } else { 500 });
-    let queries = Queries::load(&data.queries(), limit, &collection.config())?;
-    let names = RowNames::<u64>::Numbers;
-    let truth = Truth::from_table(&data.truth_path(), &data.truth, queries.len(), K, &collection, &names)?;
+    let (queries, truth) = data.questions(&collection, quick)?;
     let mut shown = table(&["", "recall@10", "queries/s", "distances a query", "keys", "hops"], &[0]);
     let mut measure = |label: String, effort: Effort| -> Result<(f64, f64), CliError> {
         let pass = pass(&collection, &queries, K, effort, NonZero::<usize>::MIN)?;

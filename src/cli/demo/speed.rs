@@ -8,9 +8,8 @@ use redknot::Database;
 use super::data::Data;
 use super::{COLLECTION, K, Stage};
 use crate::cli::bench::interpolate::Point;
-use crate::cli::bench::measure::{Costs, Effort, Pass, Queries, pass};
+use crate::cli::bench::measure::{Costs, Effort, Pass, pass};
 use crate::cli::bench::plot::{self, Series};
-use crate::cli::bench::truth::{RowNames, Truth};
 use crate::cli::error::CliError;
 use crate::cli::output::{rate, table};
 
@@ -37,10 +36,7 @@ pub(super) fn measure(
     stage.title("4. Recall and speed: the graph against looking at every row, one thread");
     let read = database.begin_read()?;
     let collection = read.open_collection_named::<u64, &'static str>(COLLECTION)?;
-    let limit = NonZero::new(if quick { 100 } else { 500 });
-    let queries = Queries::load(&data.queries(), limit, &collection.config())?;
-    let names = RowNames::<u64>::Numbers;
-    let truth = Truth::from_table(&data.truth_path(), &data.truth, queries.len(), K, &collection, &names)?;
+    let (queries, truth) = data.questions(&collection, quick)?;
     let one_pass = |effort| -> Result<Pass<u64>, CliError> {
         let mut best = pass(&collection, &queries, K, effort, NonZero::<usize>::MIN)?;
         for _ in 1..if effort == Effort::Exact { 1 } else { ROUNDS } {

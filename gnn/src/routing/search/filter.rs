@@ -12,16 +12,12 @@ impl Walk<'_, '_> {
     pub(super) fn filter(&mut self, landmarks: &Landmarks) -> Result<StopReason, RouteError> {
         let Some(entry) = self.enter(landmarks)? else { return Ok(StopReason::NoGraph) };
         self.measure(&[entry.id])?;
-        while let Some(next) = self.scratch.pool.peek() {
-            let kth = self.scratch.pool.get(self.k - 1);
-            if kth.is_some_and(|kth| next.distance > self.reach(kth.distance)) {
-                return Ok(StopReason::Converged);
-            }
-            if self.hops >= self.effort.max_hops {
-                return Ok(StopReason::HopLimit);
-            }
-            self.scratch.pool.expand_next();
-            let fresh = self.expand(next.id)?;
+        loop {
+            let node = match self.next_hop(self.kth_candidate()) {
+                Ok(node) => node,
+                Err(stop) => return Ok(stop),
+            };
+            let fresh = self.expand(node)?;
             let bound = self.bound();
             let scratch = &mut *self.scratch;
             let mut kept = 0;
@@ -35,14 +31,13 @@ impl Walk<'_, '_> {
             measured?;
             self.look_ahead()?;
         }
-        Ok(StopReason::Exhausted)
     }
 
     /// Estimates from here on are not worth a distance.
     fn bound(&self) -> f32 {
         let pool = &self.scratch.pool;
         let last = pool.get(pool.len().saturating_sub(1)).filter(|_| pool.is_full());
-        let kth = pool.get(self.k - 1).map(|kth| self.reach(kth.distance));
+        let kth = self.kth_candidate().map(|kth| self.reach(kth));
         let farthest = last.map_or(f32::INFINITY, |last| last.distance).min(kth.unwrap_or(f32::INFINITY));
         widen(self.in_estimates(farthest), self.effort.slack)
     }

@@ -22,20 +22,14 @@ impl Walk<'_, '_> {
         let listed = self.effort.rerank.max(self.k);
         // A distance is computed a hop after its node was expanded, when the vector has arrived.
         let mut expanded = None;
-        let mut stop = StopReason::Exhausted;
-        while let Some(next) = self.scratch.pool.peek() {
-            if self.kth_exact().is_some_and(|kth| next.distance > self.reach(kth)) {
-                stop = StopReason::Converged;
-                break;
-            }
-            if self.hops >= self.effort.max_hops {
-                stop = StopReason::HopLimit;
-                break;
-            }
-            self.scratch.pool.expand_next();
-            self.probe.prefetch_vector(next.id);
-            let fresh = self.expand(next.id)?;
-            if let Some(before) = expanded.replace(next.id) {
+        let stop = loop {
+            let node = match self.next_hop(self.kth_exact()) {
+                Ok(node) => node,
+                Err(stop) => break stop,
+            };
+            self.probe.prefetch_vector(node);
+            let fresh = self.expand(node)?;
+            if let Some(before) = expanded.replace(node) {
                 self.add_exact(&[before])?;
             }
             let bound = match (self.kth_exact(), self.scratch.pool.get(listed - 1)) {
@@ -44,7 +38,7 @@ impl Walk<'_, '_> {
             };
             self.insert_estimates(fresh, bound);
             self.look_ahead()?;
-        }
+        };
         if let Some(last) = expanded {
             self.add_exact(&[last])?;
         }

@@ -9,8 +9,8 @@ impl Walk<'_, '_> {
     pub(super) fn route(&mut self, landmarks: &Landmarks) -> Result<StopReason, RouteError> {
         let Some(entry) = self.enter(landmarks)? else { return Ok(StopReason::NoGraph) };
         self.scratch.pool.insert(entry);
-        let stop = self.follow_estimates()?;
         let listed = self.effort.rerank.max(self.k);
+        let stop = self.follow_estimates(listed)?;
         let scratch = &mut *self.scratch;
         scratch.shortlist.clear();
         scratch.shortlist.extend(scratch.pool.iter().take(listed));
@@ -18,27 +18,20 @@ impl Walk<'_, '_> {
         Ok(stop)
     }
 
-    fn follow_estimates(&mut self) -> Result<StopReason, RouteError> {
-        let listed = self.effort.rerank.max(self.k);
-        while let Some(next) = self.scratch.pool.peek() {
-            let kth = self.scratch.pool.get(self.k - 1);
-            if kth.is_some_and(|kth| next.distance > self.reach(kth.distance)) {
-                return Ok(StopReason::Converged);
-            }
-            if self.hops >= self.effort.max_hops {
-                return Ok(StopReason::HopLimit);
-            }
-            self.scratch.pool.expand_next();
-            let fresh = self.expand(next.id)?;
+    fn follow_estimates(&mut self, listed: usize) -> Result<StopReason, RouteError> {
+        loop {
+            let node = match self.next_hop(self.kth_candidate()) {
+                Ok(node) => node,
+                Err(stop) => return Ok(stop),
+            };
+            let fresh = self.expand(node)?;
             // What will neither be expanded nor re-ranked need not be kept.
-            let pool = &self.scratch.pool;
-            let bound = match (pool.get(self.k - 1), pool.get(listed - 1)) {
-                (Some(kth), Some(last)) => self.reach(kth.distance).max(last.distance),
+            let bound = match (self.kth_candidate(), self.scratch.pool.get(listed - 1)) {
+                (Some(kth), Some(last)) => self.reach(kth).max(last.distance),
                 _ => f32::INFINITY,
             };
             self.insert_estimates(fresh, bound);
             self.look_ahead()?;
         }
-        Ok(StopReason::Exhausted)
     }
 }

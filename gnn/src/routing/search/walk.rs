@@ -3,7 +3,7 @@
 use redknot_index::{Neighbor, Probe};
 use redknot_storage::{Rows, prefetch};
 
-use super::Scratch;
+use super::{Scratch, StopReason};
 use crate::routing::effort::widen;
 use crate::routing::{Effort, Landmarks, QueryEncoder, RouteError};
 
@@ -79,6 +79,27 @@ impl<'w, 'v> Walk<'w, 'v> {
             self.encoder.estimates(encoded, &rows[..estimates.len()], estimates);
         }
         self.key_scores += landmarks.len() as u64;
+    }
+
+    /// The node to expand next, taken from the candidates; or why there is none. `kth` is how far the k-th is, in the
+    /// order that candidates are in.
+    #[inline]
+    pub(super) fn next_hop(&mut self, kth: Option<f32>) -> Result<u32, StopReason> {
+        let Some(next) = self.scratch.pool.peek() else { return Err(StopReason::Exhausted) };
+        if kth.is_some_and(|kth| next.distance > self.reach(kth)) {
+            return Err(StopReason::Converged);
+        }
+        if self.hops >= self.effort.max_hops {
+            return Err(StopReason::HopLimit);
+        }
+        self.scratch.pool.expand_next();
+        Ok(next.id)
+    }
+
+    /// How far the k-th candidate is, once there are k.
+    #[inline]
+    pub(super) fn kth_candidate(&self) -> Option<f32> {
+        self.scratch.pool.get(self.k - 1).map(|kth| kth.distance)
     }
 
     /// Looks at the links of a node. Returns how many nodes were not seen before: they are the first of
