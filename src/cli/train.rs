@@ -29,7 +29,7 @@ pub(super) struct Args {
     #[command(flatten)]
     collection: CollectionArgs,
 
-    /// Queries like those to come (.npy, .fvecs, .bvecs or .jsonl); a tenth of them is held out to calibrate with.
+    /// Queries like those to come (.npy, .fvecs, .bvecs or .jsonl); a tenth of them (a fifth of few) is held out to calibrate with.
     /// Without, queries are made up from the rows.
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redknot_gnn::routing::{Calibration, Effort, Plan};
+use redknot_gnn::routing::{Calibration, Effort, Plan, RouteError};
 use redknot_index::{Found, Reader, SearchParams};
 use redknot_storage::{ArrayId, Snapshot, View};
 
@@ -104,7 +104,7 @@ impl Guide {
         effort: &Effort,
     ) -> Option<Answer> {
         let (loaded, keys) = (self.loaded.as_deref()?, self.keys?);
-        let rows = view.rows(keys).map_err(redknot_gnn::routing::RouteError::Keys);
+        let rows = view.rows(keys).map_err(RouteError::Keys);
         let routed = rows.and_then(|rows| loaded.router.search(reader, rows, query, k, effort));
         match routed {
             Ok(routed) => {
@@ -117,6 +117,10 @@ impl Guide {
                     hops: routed.hops,
                 };
                 Some(Answer { found, key_scores, routed: true })
+            }
+            Err(RouteError::Strange { .. }) => {
+                loaded.counts.count_strange();
+                None
             }
             Err(error) => {
                 loaded.counts.count_fallback();

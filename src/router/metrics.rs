@@ -12,6 +12,8 @@ pub struct RoutingMetrics {
     pub routed: u64,
     /// Searches that were answered greedily because a router failed.
     pub fallbacks: u64,
+    /// Searches that were answered greedily because the query is unlike those that the router was calibrated with.
+    pub strange: u64,
     /// Full-precision distances of routed searches.
     pub distances: u64,
     /// Keys scored.
@@ -24,6 +26,7 @@ pub struct RoutingMetrics {
 pub(crate) struct Counts {
     routed: AtomicU64,
     fallbacks: AtomicU64,
+    strange: AtomicU64,
     distances: AtomicU64,
     key_scores: AtomicU64,
     hops: AtomicU64,
@@ -41,10 +44,15 @@ impl Counts {
         self.fallbacks.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn count_strange(&self) {
+        self.strange.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn get(&self) -> RoutingMetrics {
         RoutingMetrics {
             routed: self.routed.load(Relaxed),
             fallbacks: self.fallbacks.load(Relaxed),
+            strange: self.strange.load(Relaxed),
             distances: self.distances.load(Relaxed),
             key_scores: self.key_scores.load(Relaxed),
             hops: self.hops.load(Relaxed),

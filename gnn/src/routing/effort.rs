@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::RouteError;
 
 /// What keys decide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Mode {
     /// Everything: nodes are expanded in the order of their estimates, and the best are re-ranked at the end. The fewest
@@ -36,11 +36,23 @@ pub struct Effort {
     pub ef: usize,
     /// Nodes that are expanded at most.
     pub max_hops: u64,
+    /// Queries whose nearest landmark is estimated to be farther away, as a squared distance, are refused with
+    /// [`RouteError::Strange`]: they are unlike what the effort was calibrated with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub farthest: Option<f32>,
 }
 
 impl Default for Effort {
     fn default() -> Effort {
-        Effort { mode: Mode::Route, gamma: 1.15, rerank: 40, slack: 1.25, ef: 400, max_hops: u64::MAX }
+        Effort {
+            mode: Mode::Route,
+            gamma: 1.15,
+            rerank: 40,
+            slack: 1.25,
+            ef: 400,
+            max_hops: u64::MAX,
+            farthest: None,
+        }
     }
 }
 

@@ -111,6 +111,16 @@ pub enum RouteError {
         /// Bytes of a row of the array of keys.
         got: usize,
     },
+    /// The query is farther away from everything than those that the effort was calibrated with.
+    #[error(
+        "the nearest landmark is estimated at {got}, the effort was calibrated up to {farthest}: search greedily"
+    )]
+    Strange {
+        /// The estimate, a squared distance.
+        got: f32,
+        /// The limit of [`Effort::farthest`](super::Effort::farthest).
+        farthest: f32,
+    },
     /// The query, as the model sees it, is no number.
     #[error("the query cannot be encoded: {0}")]
     Query(#[from] ModelError),

@@ -12,7 +12,7 @@ use redknot_storage::Rows;
 use super::{
     Effort, EncodedQuery, KeyModel, Landmarks, Mode, ModelError, QueryEncoder, RouteError, normalize,
 };
-use walk::Walk;
+use walk::{BATCH, Walk, smallest};
 
 /// Why a search ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +68,22 @@ struct Scratch {
     estimates: Vec<f32>,
     /// Candidates to be re-ranked, the best estimates first.
     shortlist: Vec<Neighbor>,
+}
+
+impl Scratch {
+    /// The estimate of each landmark for the query that was encoded last.
+    fn score_landmarks(&mut self, encoder: &QueryEncoder, landmarks: &Landmarks) -> &mut [f32] {
+        let Scratch { estimates, encoded, .. } = self;
+        estimates.resize(landmarks.len().max(estimates.len()), 0.0);
+        let estimates = &mut estimates[..landmarks.len()];
+        let mut keys = landmarks.keys();
+        for estimates in estimates.chunks_mut(BATCH) {
+            let mut rows: [&[u8]; BATCH] = [&[]; BATCH];
+            rows.iter_mut().zip(&mut keys.by_ref().take(estimates.len())).for_each(|(row, key)| *row = key);
+            encoder.estimates(encoded, &rows[..estimates.len()], estimates);
+        }
+        estimates
+    }
 }
 
 /// Scratches of all routed searches of the process.
@@ -141,6 +157,19 @@ impl Router {
                 (routed.neighbors, routed.exact, routed.stop) = (found.neighbors, true, StopReason::Scanned);
             }
             Ok(routed)
+        })
+    }
+
+    /// How far the nearest landmark of a query is estimated to be, as a squared distance; `None` where there are no
+    /// landmarks.
+    ///
+    /// # Errors
+    /// [`RouteError`] where the query cannot be encoded.
+    pub fn nearest_landmark(&self, reader: &Reader<'_>, query: &[u8]) -> Result<Option<f32>, RouteError> {
+        SCRATCHES.with(|scratch| {
+            self.encode(reader, query, scratch)?;
+            let estimates = scratch.score_landmarks(&self.encoder, &self.landmarks);
+            Ok(smallest(estimates).map(|(_, estimate)| estimate))
         })
     }
 

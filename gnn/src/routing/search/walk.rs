@@ -8,7 +8,7 @@ use crate::routing::effort::widen;
 use crate::routing::{Effort, Landmarks, QueryEncoder, RouteError};
 
 /// Keys scored in one call of the kernel.
-const BATCH: usize = 32;
+pub(super) const BATCH: usize = 32;
 /// The links of a candidate this near to being expanded are about to be read.
 const SOON: usize = 4;
 
@@ -52,8 +52,13 @@ impl<'w, 'v> Walk<'w, 'v> {
     /// where greedy searches begin. `None` where nothing is linked.
     pub(super) fn enter(&mut self, landmarks: &Landmarks) -> Result<Option<Neighbor>, RouteError> {
         let Some(entry) = self.probe.entry() else { return Ok(None) };
-        self.score_landmarks(landmarks);
-        let estimates = &mut self.scratch.estimates[..landmarks.len()];
+        self.key_scores += landmarks.len() as u64;
+        let estimates = self.scratch.score_landmarks(self.encoder, landmarks);
+        if let (Some(farthest), Some((_, got))) = (self.effort.farthest, smallest(estimates))
+            && got > farthest
+        {
+            return Err(RouteError::Strange { got, farthest });
+        }
         while let Some((place, estimate)) = smallest(estimates) {
             let id = landmarks.nodes()[place];
             if self.probe.is_linked(id)? {
@@ -67,18 +72,6 @@ impl<'w, 'v> Walk<'w, 'v> {
         self.scratch.links.push(entry);
         self.score(1)?;
         Ok(Some(Neighbor { id: entry, distance: self.scratch.estimates[0] }))
-    }
-
-    fn score_landmarks(&mut self, landmarks: &Landmarks) {
-        let Scratch { estimates, encoded, .. } = &mut *self.scratch;
-        estimates.resize(landmarks.len().max(estimates.len()), 0.0);
-        let mut keys = landmarks.keys();
-        for estimates in estimates[..landmarks.len()].chunks_mut(BATCH) {
-            let mut rows: [&[u8]; BATCH] = [&[]; BATCH];
-            rows.iter_mut().zip(&mut keys.by_ref().take(estimates.len())).for_each(|(row, key)| *row = key);
-            self.encoder.estimates(encoded, &rows[..estimates.len()], estimates);
-        }
-        self.key_scores += landmarks.len() as u64;
     }
 
     /// The node to expand next, taken from the candidates; or why there is none. `kth` is how far the k-th is, in the
@@ -195,7 +188,7 @@ impl<'w, 'v> Walk<'w, 'v> {
 }
 
 /// The smallest number below infinity and its place.
-fn smallest(values: &[f32]) -> Option<(usize, f32)> {
+pub(super) fn smallest(values: &[f32]) -> Option<(usize, f32)> {
     let better = |best: Option<(usize, f32)>, (place, value): (usize, &f32)| match best {
         Some((_, least)) if *value >= least => best,
         _ if *value < f32::INFINITY => Some((place, *value)),

@@ -1,13 +1,13 @@
 //! What each effort gives and costs on held-out queries, and so which one a recall asks for.
 
-use std::time::Instant;
+mod bench;
+mod cost;
 
-use rayon::prelude::*;
-use redknot_index::{Neighbor, Reader, SearchParams};
-use redknot_storage::Rows;
 use serde::{Deserialize, Serialize};
 
-use super::{Effort, Mode, RouteError, Router};
+use super::Effort;
+
+pub use bench::calibrate;
 
 /// Queries with their true answers, which the model was not trained on.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,8 @@ pub struct HeldOut<'a> {
 pub struct Figures {
     /// Share of the true k nearest that were found.
     pub recall: f64,
-    /// Microseconds of a query, on one thread: the median of several rounds.
+    /// Microseconds of a query, on one thread, by its counts: what a hop, a distance and a query took was fitted to the
+    /// times of all plans of its kind, so that noise does not choose among them.
     pub micros: f64,
     /// Full-precision distances.
     pub distances: f64,
@@ -64,6 +65,10 @@ pub struct Calibration {
     pub greedy: Vec<Measured>,
     /// Routed search.
     pub routed: Vec<Measured>,
+    /// How far the nearest landmark of a query may be estimated to be. What was measured says nothing of queries that
+    /// are farther away from everything than any of those it was measured with.
+    #[serde(default)]
+    pub farthest: Option<f32>,
 }
 
 /// A recall level, as greedy and routed search reach it.
@@ -88,157 +93,6 @@ impl Level {
             _ => false,
         }
     }
-}
-
-/// Efforts of greedy search are measured up to this one.
-const MAX_EF: usize = 2048;
-/// A recall after which more effort is not measured.
-const ENOUGH: f64 = 0.9985;
-/// Rounds of timing, of which the median counts.
-const ROUNDS: usize = 5;
-/// Queries of a round.
-const TIMED_QUERIES: usize = 250;
-/// A plan so much slower than another of no less recall in the first pass is not timed again.
-const HOPELESS: f64 = 1.25;
-
-const GAMMAS: [f32; 15] =
-    [1.0, 1.02, 1.04, 1.06, 1.08, 1.1, 1.13, 1.16, 1.2, 1.25, 1.3, 1.36, 1.44, 1.55, 1.7];
-const RERANKS: [usize; 6] = [2, 3, 4, 6, 9, 14];
-
-/// Measures greedy search at growing `ef`, and routed search at many efforts, on the same queries. Times are taken one
-/// query after the other on this thread, in rounds in which all plans take turns.
-///
-/// # Errors
-/// What a search fails with; [`redknot_index::Error::Cancelled`] where `go_on` says no.
-pub fn calibrate(
-    reader: &Reader<'_>,
-    keys: Rows<'_>,
-    router: &Router,
-    held_out: HeldOut<'_>,
-    go_on: &(dyn Fn() -> bool + Sync),
-) -> Result<Calibration, RouteError> {
-    let bench = Bench { reader, keys, router, held_out, go_on };
-    let greedy = bench.greedy_plans()?;
-    let routed = front(bench.counted(routed_plans(held_out.k))?, HOPELESS);
-    let mut all: Vec<Measured> = greedy.iter().chain(&routed).copied().collect();
-    bench.time(&mut all)?;
-    let routed = front(all.split_off(greedy.len()), 1.0);
-    Ok(Calibration { k: held_out.k, queries: held_out.queries.len(), greedy: all, routed })
-}
-
-fn routed_plans(k: usize) -> Vec<Plan> {
-    let base = Effort::default();
-    let route = GAMMAS
-        .iter()
-        .flat_map(|&gamma| RERANKS.iter().map(move |times| Effort { gamma, rerank: k * times, ..base }));
-    let lazy = GAMMAS.iter().flat_map(|&gamma| {
-        [1, 3].iter().map(move |times| Effort { mode: Mode::Lazy, gamma, rerank: k * times, ..base })
-    });
-    route.chain(lazy).map(Plan::Routed).collect()
-}
-
-struct Bench<'a> {
-    reader: &'a Reader<'a>,
-    keys: Rows<'a>,
-    router: &'a Router,
-    held_out: HeldOut<'a>,
-    go_on: &'a (dyn Fn() -> bool + Sync),
-}
-
-impl Bench<'_> {
-    /// Greedy search from `ef` = k by factors of √2 until more would find nothing more.
-    fn greedy_plans(&self) -> Result<Vec<Measured>, RouteError> {
-        let mut measured: Vec<Measured> = Vec::new();
-        let mut ef = self.held_out.k as f64;
-        while ef < MAX_EF as f64 && measured.last().is_none_or(|last| last.figures.recall < ENOUGH) {
-            measured.extend(self.counted(vec![Plan::Greedy(ef.round() as usize)])?);
-            ef *= std::f64::consts::SQRT_2;
-        }
-        Ok(measured)
-    }
-
-    /// Recall and counts of each plan, and a first guess of its time.
-    fn counted(&self, plans: Vec<Plan>) -> Result<Vec<Measured>, RouteError> {
-        plans.into_iter().map(|plan| Ok(Measured { plan, figures: self.count(plan)? })).collect()
-    }
-
-    fn count(&self, plan: Plan) -> Result<Figures, RouteError> {
-        let HeldOut { queries, kth, .. } = self.held_out;
-        let start = Instant::now();
-        let sums = queries.par_iter().zip(kth).map(|(query, kth)| {
-            if !(self.go_on)() {
-                return Err(redknot_index::Error::Cancelled.into());
-            }
-            let (neighbors, costs) = self.answer(plan, query)?;
-            let found = neighbors.iter().filter(|neighbor| neighbor.distance <= *kth).count();
-            Ok::<_, RouteError>([found as f64, costs[0], costs[1], costs[2]])
-        });
-        let add = |a: [f64; 4], b: [f64; 4]| Ok(std::array::from_fn(|i| a[i] + b[i]));
-        let sums = sums.try_reduce(|| [0.0; 4], add)?;
-        let n = queries.len().max(1) as f64;
-        let micros = start.elapsed().as_secs_f64() * 1e6 / n;
-        let recall = sums[0] / (n * self.held_out.k as f64);
-        Ok(Figures { recall, micros, distances: sums[1] / n, key_scores: sums[2] / n, hops: sums[3] / n })
-    }
-
-    /// The neighbours, and the distances, key scores and hops that they took.
-    fn answer(&self, plan: Plan, query: &[u8]) -> Result<(Vec<Neighbor>, [f64; 3]), RouteError> {
-        let k = self.held_out.k;
-        Ok(match plan {
-            Plan::Greedy(ef) => {
-                let found = self.reader.search(query, SearchParams { k, ef })?;
-                (found.neighbors, [found.distances as f64, 0.0, found.hops as f64])
-            }
-            Plan::Routed(effort) => {
-                let routed = self.router.search(self.reader, self.keys, query, k, &effort)?;
-                let costs = [routed.distances as f64, routed.key_scores as f64, routed.hops as f64];
-                (routed.neighbors, costs)
-            }
-        })
-    }
-
-    fn time(&self, plans: &mut [Measured]) -> Result<(), RouteError> {
-        let queries = self.held_out.queries;
-        let mut times = vec![Vec::with_capacity(ROUNDS); plans.len()];
-        for round in 0..ROUNDS {
-            let part =
-                queries.iter().cycle().skip(round * TIMED_QUERIES).take(TIMED_QUERIES.min(queries.len()));
-            for (plan, times) in plans.iter().zip(&mut times) {
-                let start = Instant::now();
-                for query in part.clone() {
-                    self.answer(plan.plan, query)?;
-                }
-                times.push(
-                    start.elapsed().as_secs_f64() * 1e6 / TIMED_QUERIES.min(queries.len()).max(1) as f64,
-                );
-                if !(self.go_on)() {
-                    return Err(redknot_index::Error::Cancelled.into());
-                }
-            }
-        }
-        for (plan, times) in plans.iter_mut().zip(&mut times) {
-            times.sort_unstable_by(f64::total_cmp);
-            plan.figures.micros = times[times.len() / 2];
-        }
-        Ok(())
-    }
-}
-
-/// Those that no other one of at least the same recall beats by `factor` in time, by rising recall.
-fn front(mut measured: Vec<Measured>, factor: f64) -> Vec<Measured> {
-    measured.sort_unstable_by(|a, b| {
-        let by_time = || a.figures.micros.total_cmp(&b.figures.micros);
-        b.figures.recall.total_cmp(&a.figures.recall).then_with(by_time)
-    });
-    let mut fastest = f64::INFINITY;
-    measured.retain(|point| {
-        let micros = point.figures.micros;
-        let keep = micros < factor * fastest;
-        fastest = fastest.min(micros);
-        keep
-    });
-    measured.reverse();
-    measured
 }
 
 impl Calibration {
@@ -273,7 +127,15 @@ impl Calibration {
         let reaching = all().filter(|point| point.figures.recall >= recall);
         let fastest = reaching.min_by(|a, b| a.figures.micros.total_cmp(&b.figures.micros));
         let best = || all().max_by(|a, b| a.figures.recall.total_cmp(&b.figures.recall));
-        fastest.or_else(best).map(|point| point.plan)
+        fastest.or_else(best).map(|point| self.within_reach(point.plan))
+    }
+
+    /// The plan, but only for queries like those that it was measured with.
+    fn within_reach(&self, plan: Plan) -> Plan {
+        match plan {
+            Plan::Routed(effort) => Plan::Routed(Effort { farthest: self.farthest, ..effort }),
+            greedy => greedy,
+        }
     }
 
     /// The least effort of greedy search that was measured to reach `recall`; the most where none did.
@@ -303,6 +165,23 @@ impl Calibration {
     }
 }
 
+/// Those that no other one of at least the same recall beats by `factor` in time, by rising recall.
+fn front(mut measured: Vec<Measured>, factor: f64) -> Vec<Measured> {
+    measured.sort_unstable_by(|a, b| {
+        let by_time = || a.figures.micros.total_cmp(&b.figures.micros);
+        b.figures.recall.total_cmp(&a.figures.recall).then_with(by_time)
+    });
+    let mut fastest = f64::INFINITY;
+    measured.retain(|point| {
+        let micros = point.figures.micros;
+        let keep = micros < factor * fastest;
+        fastest = fastest.min(micros);
+        keep
+    });
+    measured.reverse();
+    measured
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -322,6 +201,7 @@ mod tests {
                 point(Plan::Greedy(40), 0.99, 40.0),
             ],
             routed: vec![point(routed(1.1), 0.85, 8.0), point(routed(1.2), 0.95, 12.0)],
+            farthest: Some(3.0),
         }
     }
 
@@ -329,7 +209,10 @@ mod tests {
     fn the_fastest_plan_of_enough_recall_is_chosen() {
         let calibration = calibration();
         let gamma = |plan| match plan {
-            Some(Plan::Routed(effort)) => effort.gamma,
+            Some(Plan::Routed(effort)) => {
+                assert_eq!(effort.farthest, Some(3.0));
+                effort.gamma
+            }
             other => panic!("{other:?}"),
         };
         assert_eq!(gamma(calibration.plan(0.8)), 1.1);
