@@ -116,6 +116,18 @@ impl Database {
         Ok(txn.commit()?)
     }
 
+    /// Where routed searches of transactions that begin from now on read keys. Returns the bytes of memory that it
+    /// takes. Held by this handle, not by the file.
+    ///
+    /// # Errors
+    /// [`crate::Error::NoRouter`] where there is none, or none whose keys agree with the index; [`crate::Error::Router`]
+    /// where [`RoutingLayout::Inline`](crate::RoutingLayout::Inline) would take more than it may. Nothing has changed
+    /// then.
+    #[cfg(feature = "routing")]
+    pub fn set_routing_layout(&self, name: &str, layout: crate::RoutingLayout) -> Result<u64> {
+        crate::router::set_layout(&self.routers, &*self.storage.snapshot()?, name, layout)
+    }
+
     /// Removes the router of a collection: its model, keys and calibration; `false` where there is none.
     pub fn drop_router(&self, name: &str) -> Result<bool> {
         let mut txn = self.storage.begin_write()?;

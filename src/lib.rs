@@ -82,7 +82,7 @@ pub use redknot_index::{
 };
 pub use redknot_storage::{Disk, FORMAT_VERSION, Stats};
 #[cfg(feature = "routing")]
-pub use router::{RouterInfo, RoutingMetrics, Training};
+pub use router::{RouterInfo, RoutingLayout, RoutingMetrics, Training};
 #[cfg(feature = "train")]
 pub use router::{RouterProgress, RouterTraining, TrainingReport};
 pub use verify::{Finding, Report};

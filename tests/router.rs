@@ -15,7 +15,7 @@ use npyz::NpyFile;
 use redb::{ReadableDatabase, TableDefinition};
 use redknot::routing::{Effort, Mode};
 use redknot::train::TrainOptions;
-use redknot::{Collection, CollectionDefinition, Database, Element, Error, Hit, Metric};
+use redknot::{Collection, CollectionDefinition, Database, Element, Error, Hit, Metric, RoutingLayout};
 use tempfile::TempDir;
 
 const DIM: usize = 384;
@@ -265,6 +265,37 @@ fn a_vector_far_outside_of_what_the_model_saw_is_kept_and_found() {
         assert!(found.hits[0].key == 600 && !found.stats.routed, "{found:?}");
     }
     assert_eq!(db.verify().unwrap().findings, []);
+}
+
+#[test]
+fn keys_kept_in_memory_change_no_answer_and_stand_for_one_state() {
+    let (_folder, db) = trained();
+    let before = answers(&texts(&db), Some(WIDE));
+    let refused = db.set_routing_layout("texts", RoutingLayout::Inline { max_bytes: 1000 });
+    assert!(
+        matches!(&refused, Err(Error::Router { why }) if why.contains("1000 are allowed")),
+        "{refused:?}"
+    );
+    let bytes = db.set_routing_layout("texts", RoutingLayout::Inline { max_bytes: 1 << 30 }).unwrap();
+    assert!(bytes > (ROWS * 64) as u64, "{bytes} bytes");
+    assert_eq!(answers(&texts(&db), Some(WIDE)), before);
+
+    let mut txn = db.begin_write().unwrap();
+    txn.open_collection(TEXTS).unwrap().remove(hit_of(&before)).unwrap();
+    txn.commit().unwrap();
+    let (after, _, routed) = answers(&texts(&db), Some(WIDE));
+    assert_eq!(routed, after.len(), "the keys in the file are up to date");
+    assert!(after.iter().flatten().all(|hit| hit.key != hit_of(&before)));
+    assert_eq!(db.set_routing_layout("texts", RoutingLayout::Compact).unwrap(), 0);
+    assert!(matches!(
+        db.set_routing_layout("nothing", RoutingLayout::Compact),
+        Err(Error::UnknownCollection { .. })
+    ));
+}
+
+/// The first row that was found.
+fn hit_of((hits, ..): &(Vec<Vec<Hit<u64>>>, u64, usize)) -> u64 {
+    hits[0][0].key
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use redknot_gnn::routing::{
-    Effort, EncodeScratch, KeyEncoder, KeyModel, Landmarks, Mode, RouteError, Routed, Router, Slot,
-    StopReason, normalize,
+    Effort, EncodeScratch, InlineGraph, KeyEncoder, KeyModel, Keys, Landmarks, Mode, RouteError, Routed,
+    Router, Slot, StopReason, normalize,
 };
 use redknot_index::{
     BuildOptions, Element, Error, Found, IndexConfig, IndexRecord, Metric, Reader, SearchParams, Writer,
@@ -134,7 +134,9 @@ impl Home {
     }
 
     fn route(&self, query: &[f32], effort: &Effort) -> Routed {
-        self.with(|reader, keys| self.router.search(reader, keys, &bytes(query), K, effort).unwrap())
+        self.with(|reader, keys| {
+            self.router.search(reader, Keys::new(keys), &bytes(query), K, effort).unwrap()
+        })
     }
 
     fn greedy(&self, query: &[f32], ef: usize) -> Found {
@@ -236,6 +238,40 @@ fn less_effort_stops_sooner_and_says_why() {
 }
 
 #[test]
+fn keys_beside_the_links_give_the_same_answers() {
+    let mut home = Home::new(Metric::L2);
+    // A node without links to it, and links of another length.
+    home.write(|writer| writer.delete(77).unwrap());
+    let most = 1 << 30;
+    let inline = home.with(|reader, keys| {
+        let inline = InlineGraph::new(reader, keys, most).unwrap();
+        let needed = inline.bytes();
+        let refused = InlineGraph::new(reader, keys, needed - 1);
+        assert!(matches!(refused, Err(RouteError::Memory { needed: n, .. }) if n == needed), "{refused:?}");
+        for query in clustered(60, 14) {
+            for mode in [Mode::Route, Mode::Lazy, Mode::Filter] {
+                let effort = Effort { mode, gamma: 1.2, ..Effort::default() };
+                let search = |keys| home.router.search(reader, keys, &bytes(&query), K, &effort).unwrap();
+                let compact = Keys::new(keys);
+                assert_eq!(search(compact.with_inline(Some(&inline))), search(compact));
+            }
+        }
+        inline
+    });
+    // The first takes the place of the one that was deleted.
+    home.write(|writer| {
+        for row in clustered(2, 15) {
+            writer.insert(&bytes(&row)).unwrap();
+        }
+    });
+    home.with(|reader, keys| {
+        let keys = Keys::new(keys).with_inline(Some(&inline));
+        let found = home.router.search(reader, keys, &bytes(&home.rows[0]), K, &Effort::default());
+        assert!(matches!(found, Err(RouteError::Inline { .. })), "{found:?}");
+    });
+}
+
+#[test]
 fn rows_outside_the_graph_are_found_and_deleted_ones_are_not() {
     let mut home = Home::new(Metric::L2);
     let fresh = clustered(1, 11).remove(0);
@@ -260,7 +296,7 @@ fn more_than_there_is_means_everything() {
     let query = bytes(&home.rows[0]);
     home.with(|reader, keys| {
         for k in [0, 1, ROWS, ROWS + 1, usize::MAX] {
-            let found = home.router.search(reader, keys, &query, k, &Effort::default()).unwrap();
+            let found = home.router.search(reader, Keys::new(keys), &query, k, &Effort::default()).unwrap();
             assert_eq!(found.neighbors.len(), k.min(ROWS));
         }
         let most = Effort {
@@ -270,7 +306,10 @@ fn more_than_there_is_means_everything() {
             slack: f32::MAX,
             ..Effort::default()
         };
-        assert_eq!(home.router.search(reader, keys, &query, 1, &most).unwrap().neighbors[0].distance, 0.0);
+        assert_eq!(
+            home.router.search(reader, Keys::new(keys), &query, 1, &most).unwrap().neighbors[0].distance,
+            0.0
+        );
     });
 }
 
@@ -304,7 +343,7 @@ fn what_cannot_be_routed_is_an_error_that_greedy_can_answer() {
     let error = |keys: ArrayId, query: &[u8], effort: &Effort| {
         let snapshot = home.storage.snapshot().unwrap();
         let reader = Reader::open(&*snapshot, &home.record).unwrap();
-        home.router.search(&reader, snapshot.rows(keys).unwrap(), query, K, effort).unwrap_err()
+        home.router.search(&reader, Keys::new(snapshot.rows(keys).unwrap()), query, K, effort).unwrap_err()
     };
     assert!(matches!(error(short, &query, &effort), RouteError::Keys(_)));
     assert!(matches!(error(wide, &query, &effort), RouteError::KeyBytes { expected: 32, got: 64 }));
@@ -322,7 +361,7 @@ fn what_cannot_be_routed_is_an_error_that_greedy_can_answer() {
     let snapshot = home.storage.snapshot().unwrap();
     let keys = snapshot.rows(home.keys).unwrap();
     let route = |record: &IndexRecord, query: &[u8]| {
-        home.router.search(&Reader::open(&*snapshot, record).unwrap(), keys, query, K, &effort)
+        home.router.search(&Reader::open(&*snapshot, record).unwrap(), Keys::new(keys), query, K, &effort)
     };
     assert!(matches!(route(&product, &query), Err(RouteError::Metric { metric: Metric::InnerProduct })));
     assert!(matches!(route(&narrow, &query[..32]), Err(RouteError::Dimension { expected: 32, got: 8 })));

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use redknot_gnn::routing::{KeyEncoder, KeyModel, Landmarks, ModelError, Router};
+use parking_lot::{Mutex, RwLock};
+use redknot_gnn::routing::{InlineGraph, KeyEncoder, KeyModel, Landmarks, ModelError, Router};
 use redknot_storage::{Rows, Snapshot, View, WriteTxn};
 
 use super::encode;
@@ -24,6 +24,15 @@ pub(crate) struct Loaded {
     /// Whether the gate lets searches follow it.
     pub(crate) active: bool,
     pub(crate) counts: Counts,
+    /// The graph with the keys beside it, of the commit that it was asked for in.
+    inline: RwLock<Option<Arc<Inline>>>,
+}
+
+/// A graph with its keys, and the state of the index that it is a copy of.
+#[derive(Debug)]
+pub(crate) struct Inline {
+    epoch: u64,
+    pub(crate) graph: InlineGraph,
 }
 
 /// The routers of an open file, by collection.
@@ -92,12 +101,30 @@ fn or_behind(name: &str, made: Result<()>) -> Result<bool> {
 }
 
 impl Loaded {
+    /// The graph with its keys, if it is a copy of that state of the index.
+    pub(crate) fn inline(&self, epoch: u64) -> Option<Arc<Inline>> {
+        self.inline.read().as_ref().filter(|inline| inline.epoch == epoch).cloned()
+    }
+
+    /// Has searches in that state of the index use `graph`, or none.
+    pub(crate) fn set_inline(&self, epoch: u64, graph: Option<InlineGraph>) {
+        *self.inline.write() = graph.map(|graph| Arc::new(Inline { epoch, graph }));
+    }
+
     fn load(snapshot: &Snapshot, name: &str, keys: RouterKeys) -> Result<Loaded> {
         let (record, model) = read(snapshot, name)?;
         let router = router_of(&model, &record.landmarks, snapshot.rows(keys.keys)?)?;
         let encoder = KeyEncoder::new(&model).map_err(unusable)?;
         let active = record.enabled && record.gains();
-        Ok(Loaded { keys, record, router, encoder, active, counts: Counts::default() })
+        Ok(Loaded {
+            keys,
+            record,
+            router,
+            encoder,
+            active,
+            counts: Counts::default(),
+            inline: RwLock::default(),
+        })
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use redknot_gnn::routing::{Calibration, Effort, Plan, RouteError};
+use redknot_gnn::routing::{Calibration, Effort, Keys, Plan, RouteError};
 use redknot_index::{Found, Reader, SearchParams};
 use redknot_storage::{ArrayId, Snapshot, View};
 
 use super::RoutingMetrics;
-use super::cache::{Loaded, Routers};
+use super::cache::{Inline, Loaded, Routers};
 use crate::answer::Answer;
 use crate::catalog::Record;
 use crate::error::{Error, Result};
@@ -19,6 +19,8 @@ pub(crate) struct Guide {
     loaded: Option<Arc<Loaded>>,
     /// The array of keys, where it agrees with the index.
     keys: Option<ArrayId>,
+    /// The keys beside the links, if they were asked for.
+    inline: Option<Arc<Inline>>,
 }
 
 impl Guide {
@@ -26,7 +28,8 @@ impl Guide {
     pub(crate) fn new(routers: &Routers, snapshot: &Snapshot, name: &str, record: &Record) -> Guide {
         let Some(router) = record.router else { return Guide::default() };
         let loaded = routers.get(snapshot, name, router);
-        Guide { loaded, keys: record.fresh_router().map(|router| router.keys) }
+        let inline = loaded.as_ref().and_then(|loaded| loaded.inline(record.index.epoch()));
+        Guide { loaded, keys: record.fresh_router().map(|router| router.keys), inline }
     }
 
     /// The nearest rows, by whichever way `ask` or the calibration says.
@@ -105,7 +108,9 @@ impl Guide {
     ) -> Option<Answer> {
         let (loaded, keys) = (self.loaded.as_deref()?, self.keys?);
         let rows = view.rows(keys).map_err(RouteError::Keys);
-        let routed = rows.and_then(|rows| loaded.router.search(reader, rows, query, k, effort));
+        let inline = self.inline.as_deref().map(|inline| &inline.graph);
+        let keys = rows.map(|rows| Keys::new(rows).with_inline(inline));
+        let routed = keys.and_then(|keys| loaded.router.search(reader, keys, query, k, effort));
         match routed {
             Ok(routed) => {
                 loaded.counts.count(&routed);

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use rayon::prelude::*;
-use redknot_gnn::routing::{Calibration, HeldOut, KeyEncoder, KeyModel, Level, RouteError, calibrate};
+use redknot_gnn::routing::{Calibration, HeldOut, KeyEncoder, KeyModel, Keys, Level, RouteError, calibrate};
 use redknot_gnn::train::{self, Queries, TrainError, TrainOptions, TrainProgress, TrainReport, Trained};
 use redknot_index::{Element, IndexConfig, Metric, Reader, VectorRef, encode};
 use redknot_storage::{ArrayId, Snapshot, Storage, View};
@@ -253,6 +253,7 @@ impl<'d> RouterTraining<'d> {
         let reader = Reader::open(&*snapshot, &record.index)?;
         let keys = snapshot.rows(candidate.keys)?;
         let router = router_of(model, &candidate.landmarks, keys)?;
+        let keys = Keys::new(keys);
         let questions = HeldOut { queries: &held_out.rows, kth: &held_out.kth, k: self.k };
         let go_on = || (self.progress)(RouterProgress::Calibrating).is_continue();
         let new = calibrate(&reader, keys, &router, questions, &go_on).map_err(from_route)?;
@@ -273,7 +274,7 @@ impl<'d> RouterTraining<'d> {
             return Ok(None);
         }
         let go_on = || (self.progress)(RouterProgress::Calibrating).is_continue();
-        match calibrate(reader, snapshot.rows(keys.keys)?, &current.router, questions, &go_on) {
+        match calibrate(reader, Keys::new(snapshot.rows(keys.keys)?), &current.router, questions, &go_on) {
             Ok(calibration) => Ok(Some(calibration)),
             Err(RouteError::Index(redknot_index::Error::Cancelled)) => Err(Error::Cancelled),
             // What cannot be measured is no reason to keep it.

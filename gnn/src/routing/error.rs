@@ -111,6 +111,26 @@ pub enum RouteError {
         /// Bytes of a row of the array of keys.
         got: usize,
     },
+    /// The graph with its keys beside it would take more memory than it may.
+    #[error(
+        "the inline graph takes {needed} bytes, {max} are allowed: allow more, or leave keys in the file"
+    )]
+    Memory {
+        /// Bytes that it would take.
+        needed: u64,
+        /// Bytes that it may take.
+        max: u64,
+    },
+    /// The copy of the graph was made of another graph.
+    #[error(
+        "the inline graph has {got} nodes, the index has {expected}: make it anew after the graph changed"
+    )]
+    Inline {
+        /// Nodes of the index that have links.
+        expected: u32,
+        /// Nodes of the copy.
+        got: u32,
+    },
     /// The query is farther away from everything than those that the effort was calibrated with.
     #[error(
         "the nearest landmark is estimated at {got}, the effort was calibrated up to {farthest}: search greedily"

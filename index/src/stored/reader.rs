@@ -95,6 +95,11 @@ impl<'v> Reader<'v> {
         Ok(level_of(self.levels, node)? < UNLINKED)
     }
 
+    /// Nodes that have links are numbered below this.
+    pub fn linked_below(&self) -> u32 {
+        self.links.base.len()
+    }
+
     /// The nodes that `node`, which is linked, links to in the base layer.
     pub fn neighbors(&self, node: u32) -> Result<impl Iterator<Item = u32>, Error> {
         let len = self.links.base.len();

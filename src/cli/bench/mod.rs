@@ -71,6 +71,11 @@ pub(super) struct Args {
     #[arg(long, default_value = "5")]
     rounds: NonZero<usize>,
 
+    /// Keep the keys of the router in memory, beside the links, if they take no more than so many MiB.
+    #[cfg(feature = "routing")]
+    #[arg(long, value_name = "MIB")]
+    inline_keys: Option<u64>,
+
     /// Use the first so many queries only.
     #[arg(long, value_name = "QUERIES")]
     limit: Option<NonZero<usize>>,
@@ -162,6 +167,11 @@ impl OnRows for BenchOne<'_> {
 
     fn run<K: RowKey, P: RowPayload>(self) -> Result<Bench, CliError> {
         let args = self.args;
+        #[cfg(feature = "routing")]
+        if let Some(mib) = args.inline_keys {
+            let layout = redknot::RoutingLayout::Inline { max_bytes: mib << 20 };
+            self.database.set_routing_layout(&self.info.name, layout)?;
+        }
         let collection = self.database.begin_read()?.open_collection_named::<K, P>(&self.info.name)?;
         let queries = Queries::load(&args.queries, args.limit, &self.info.config)?;
         let names = RowNames::<K>::load(args.keys.as_deref())?;

@@ -4,12 +4,11 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 use redknot_index::{Neighbor, Reader, SearchParams};
-use redknot_storage::Rows;
 
 use super::cost::Cost;
 use super::{Calibration, Figures, HeldOut, Measured, Plan, front};
 use crate::routing::effort::widen;
-use crate::routing::{Effort, Mode, RouteError, Router};
+use crate::routing::{Effort, Keys, Mode, RouteError, Router};
 
 /// Efforts of greedy search are measured up to this one.
 const MAX_EF: usize = 2048;
@@ -37,7 +36,7 @@ const RERANKS: [usize; 6] = [2, 3, 4, 6, 9, 14];
 /// What a search fails with; [`redknot_index::Error::Cancelled`] where `go_on` says no.
 pub fn calibrate(
     reader: &Reader<'_>,
-    keys: Rows<'_>,
+    keys: Keys<'_>,
     router: &Router,
     held_out: HeldOut<'_>,
     go_on: &(dyn Fn() -> bool + Sync),
@@ -85,7 +84,7 @@ fn routed_plans(k: usize) -> Vec<Plan> {
 
 struct Bench<'a> {
     reader: &'a Reader<'a>,
-    keys: Rows<'a>,
+    keys: Keys<'a>,
     router: &'a Router,
     held_out: HeldOut<'a>,
     go_on: &'a (dyn Fn() -> bool + Sync),

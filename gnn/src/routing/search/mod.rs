@@ -10,7 +10,8 @@ use redknot_index::{Candidates, Metric, Neighbor, Reader, ScratchPool, Visited, 
 use redknot_storage::Rows;
 
 use super::{
-    Effort, EncodedQuery, KeyModel, Landmarks, Mode, ModelError, QueryEncoder, RouteError, normalize,
+    Effort, EncodedQuery, InlineGraph, KeyModel, Landmarks, Mode, ModelError, QueryEncoder, RouteError,
+    normalize,
 };
 use walk::{BATCH, Walk, smallest};
 
@@ -45,6 +46,25 @@ pub struct Routed {
     pub hops: u64,
     /// Why the search ended.
     pub stop: StopReason,
+}
+
+/// Where the keys of nodes are.
+#[derive(Clone, Copy, Debug)]
+pub struct Keys<'a> {
+    rows: Rows<'a>,
+    inline: Option<&'a InlineGraph>,
+}
+
+impl<'a> Keys<'a> {
+    /// The key of node `n` is in row `n`.
+    pub fn new(rows: Rows<'a>) -> Keys<'a> {
+        Keys { rows, inline: None }
+    }
+
+    /// And, for each node, those of its links in `inline`, which was made from the same rows and the same graph.
+    pub fn with_inline(self, inline: Option<&'a InlineGraph>) -> Keys<'a> {
+        Keys { inline, ..self }
+    }
 }
 
 /// Finds neighbours with a key model. Shared by threads.
@@ -112,8 +132,7 @@ impl Router {
         &self.landmarks
     }
 
-    /// The `k` rows nearest to `query`, which is encoded as the rows of the index are. `keys` holds the key of node `n`
-    /// in row `n`.
+    /// The `k` rows nearest to `query`, which is encoded as the rows of the index are.
     ///
     /// Keys only decide where to look: distances are exact, rows that are not in the graph are scanned, and where the
     /// graph leads to fewer than `k` rows all are looked at, as in [`Reader::search`]. A stale key costs recall, never
@@ -124,7 +143,7 @@ impl Router {
     pub fn search(
         &self,
         reader: &Reader<'_>,
-        keys: Rows<'_>,
+        keys: Keys<'_>,
         query: &[u8],
         k: usize,
         effort: &Effort,
@@ -174,7 +193,7 @@ impl Router {
     }
 
     /// How many units of an estimate make one of the index's distances.
-    fn check(&self, reader: &Reader<'_>, keys: Rows<'_>) -> Result<f32, RouteError> {
+    fn check(&self, reader: &Reader<'_>, keys: Keys<'_>) -> Result<f32, RouteError> {
         let config = reader.config();
         let unit = match config.metric {
             Metric::L2 => 1.0,
@@ -185,8 +204,16 @@ impl Router {
         if config.dim != self.encoder.dim() {
             return Err(RouteError::Dimension { expected: self.encoder.dim(), got: config.dim });
         }
-        if keys.row_bytes() != self.encoder.key_bytes() {
-            return Err(RouteError::KeyBytes { expected: self.encoder.key_bytes(), got: keys.row_bytes() });
+        let expected = self.encoder.key_bytes();
+        let inline = keys.inline.map_or(expected, InlineGraph::key_bytes);
+        if let Some(got) = [keys.rows.row_bytes(), inline].into_iter().find(|got| *got != expected) {
+            return Err(RouteError::KeyBytes { expected, got });
+        }
+        if let Some(inline) = keys.inline
+            && inline.nodes() != reader.linked_below()
+        {
+            let (expected, got) = (reader.linked_below(), inline.nodes());
+            return Err(RouteError::Inline { expected, got });
         }
         Ok(unit)
     }

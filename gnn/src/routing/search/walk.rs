@@ -1,10 +1,11 @@
 //! What the modes of search share: the way in, the next hop, and scoring.
 
-use redknot_index::{Neighbor, Probe};
-use redknot_storage::{Rows, prefetch};
+use redknot_index::{Neighbor, Probe, Visited};
+use redknot_storage::prefetch;
 
-use super::{Scratch, StopReason};
+use super::{Keys, Scratch, StopReason};
 use crate::routing::effort::widen;
+use crate::routing::inline::{InlineGraph, InlineRow};
 use crate::routing::{Effort, Landmarks, QueryEncoder, RouteError};
 
 /// Keys scored in one call of the kernel.
@@ -16,7 +17,7 @@ const SOON: usize = 4;
 pub(super) struct Walk<'w, 'v> {
     encoder: &'w QueryEncoder,
     pub(super) probe: Probe<'w, 'v>,
-    keys: Rows<'v>,
+    keys: Keys<'v>,
     pub(super) scratch: &'w mut Scratch,
     /// At least 1 once the search runs.
     pub(super) k: usize,
@@ -32,7 +33,7 @@ impl<'w, 'v> Walk<'w, 'v> {
     pub(super) fn new(
         encoder: &'w QueryEncoder,
         probe: Probe<'w, 'v>,
-        keys: Rows<'v>,
+        keys: Keys<'v>,
         scratch: &'w mut Scratch,
         k: usize,
         effort: Effort,
@@ -99,9 +100,12 @@ impl<'w, 'v> Walk<'w, 'v> {
     /// `scratch.links`, with their estimates in `scratch.estimates`.
     #[inline]
     pub(super) fn expand(&mut self, node: u32) -> Result<usize, RouteError> {
+        self.hops += 1;
+        if let Some(inline) = self.keys.inline {
+            return self.expand_inline(inline, node);
+        }
         let Scratch { visited, links, .. } = &mut *self.scratch;
         let count = self.probe.unvisited_links(node, visited, links)?.len();
-        self.hops += 1;
         self.score(count)?;
         Ok(count)
     }
@@ -116,7 +120,7 @@ impl<'w, 'v> Walk<'w, 'v> {
         let mut rows: [&[u8]; BATCH] = [&[]; BATCH];
         for (ids, estimates) in links[..count].chunks(BATCH).zip(estimates.chunks_mut(BATCH)) {
             for (row, &id) in rows.iter_mut().zip(ids) {
-                *row = self.keys.get(id).map_err(RouteError::Keys)?;
+                *row = self.keys.rows.get(id).map_err(RouteError::Keys)?;
                 prefetch(*row);
             }
             self.encoder.estimates(encoded, &rows[..ids.len()], &mut estimates[..ids.len()]);
@@ -125,13 +129,45 @@ impl<'w, 'v> Walk<'w, 'v> {
         Ok(())
     }
 
+    /// As `expand` and `score`, with links and keys from one place.
+    #[inline]
+    fn expand_inline(&mut self, inline: &InlineGraph, node: u32) -> Result<usize, RouteError> {
+        let InlineRow { links, keys } = inline.row(node);
+        let Scratch { visited, links: fresh, estimates, encoded, .. } = &mut *self.scratch;
+        // One more than there may be: what is not kept is written behind the last that is.
+        if fresh.len() <= links.len() {
+            fresh.resize(links.len() + 1, 0);
+        }
+        if estimates.len() < links.len() {
+            estimates.resize(links.len(), 0.0);
+        }
+        let key_bytes = inline.key_bytes();
+        let mut count = 0;
+        let batches = links.chunks(BATCH).zip(keys.chunks(BATCH * key_bytes));
+        for (links, keys) in batches {
+            let mut rows: [&[u8]; BATCH + 1] = [&[]; BATCH + 1];
+            let first = count;
+            for (&id, key) in links.iter().zip(keys.chunks_exact(key_bytes)) {
+                fresh[count] = id;
+                rows[count - first] = key;
+                count += usize::from(visit(visited, id, inline.nodes())?);
+            }
+            self.encoder.estimates(encoded, &rows[..count - first], &mut estimates[first..count]);
+        }
+        self.key_scores += count as u64;
+        Ok(count)
+    }
+
     /// Adds those of the first `count` of `scratch.links` to the candidates whose estimates lie below `bound`.
     #[inline]
     pub(super) fn insert_estimates(&mut self, count: usize, bound: f32) {
         let Scratch { pool, links, estimates, .. } = &mut *self.scratch;
         for (&id, &distance) in links[..count].iter().zip(&*estimates) {
             if distance < bound && pool.insert(Neighbor { id, distance }).is_some_and(|place| place < SOON) {
-                self.probe.prefetch_place(id);
+                match self.keys.inline {
+                    Some(inline) => inline.prefetch(id),
+                    None => self.probe.prefetch_place(id),
+                }
             }
         }
     }
@@ -141,6 +177,11 @@ impl<'w, 'v> Walk<'w, 'v> {
     #[inline]
     pub(super) fn look_ahead(&mut self) -> Result<(), RouteError> {
         let mut next = self.scratch.pool.unexpanded();
+        if let Some(inline) = self.keys.inline {
+            // The first two were fetched when they were third, or came in that far ahead.
+            next.nth(2).into_iter().for_each(|third| inline.prefetch(third));
+            return Ok(());
+        }
         let (best, second, third) = (next.next(), next.next(), next.next());
         if let Some(best) = best {
             self.probe.prefetch_links(best);
@@ -151,7 +192,7 @@ impl<'w, 'v> Walk<'w, 'v> {
         if let Some(second) = second {
             for id in self.probe.links(second)? {
                 if !self.scratch.visited.contains(id) {
-                    self.keys.prefetch(id);
+                    self.keys.rows.prefetch(id);
                 }
             }
         }
@@ -185,6 +226,12 @@ impl<'w, 'v> Walk<'w, 'v> {
             nearest.insert(neighbor);
         })?)
     }
+}
+
+/// Adds a node to those visited; whether it is new.
+#[inline]
+fn visit(visited: &mut Visited, id: u32, len: u32) -> Result<bool, RouteError> {
+    visited.insert(id).ok_or_else(|| redknot_index::Error::RowOutOfRange { id, len }.into())
 }
 
 /// The smallest number below infinity and its place.
