@@ -12,6 +12,8 @@ use crate::answer;
 use crate::batch::BatchSearch;
 use crate::catalog::Record;
 use crate::error::Result;
+#[cfg(feature = "routing")]
+use crate::explain::{self, Explanation};
 use crate::key::Key;
 use crate::query::{Request, Search, SearchResult, Target};
 use crate::router::{Guide, Routers};
@@ -123,6 +125,11 @@ impl<K: Key, V: Value + 'static> Collection<K, V> {
 impl<K: Key, V: Value + 'static> Target<K> for Collection<K, V> {
     fn answer(&self, request: &Request<'_, K>) -> Result<SearchResult<K::Owned>> {
         answer::run(&*self.snapshot, &self.name, &self.record, &self.guide, request)
+    }
+
+    #[cfg(feature = "routing")]
+    fn explain(&self, request: &Request<'_, K>) -> Result<Explanation<K::Owned>> {
+        explain::run(&*self.snapshot, &self.name, &self.record, &self.guide, request)
     }
 }
 

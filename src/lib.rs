@@ -56,6 +56,8 @@ mod collection_mut;
 mod database;
 mod definition;
 mod error;
+#[cfg(feature = "routing")]
+mod explain;
 mod info;
 mod key;
 mod keys;
@@ -73,6 +75,8 @@ pub use collection_mut::CollectionMut;
 pub use database::{Builder, Database};
 pub use definition::CollectionDefinition;
 pub use error::{Error, Result};
+#[cfg(feature = "routing")]
+pub use explain::{Explanation, Hop, Node, Seen, Unrouted, Walk};
 pub use info::CollectionInfo;
 pub use key::{Key, MAX_KEY_BYTES};
 pub use query::{Completeness, Hit, MAX_K, Search, SearchResult, SearchStats};
