@@ -10,6 +10,8 @@ mod create;
 mod delete;
 mod demo;
 mod error;
+#[cfg(feature = "routing")]
+mod explain;
 mod get;
 mod import;
 mod info;
@@ -18,6 +20,7 @@ mod memory;
 mod open;
 mod output;
 mod progress;
+mod query;
 #[cfg(feature = "routing")]
 mod router;
 mod rows;
@@ -62,6 +65,9 @@ enum Command {
     Build(build::Args),
     /// Find the nearest rows to a vector, to a row of a file, or to a row of the collection.
     Search(search::Args),
+    /// Show how greedy search and the router find the nearest rows, hop by hop.
+    #[cfg(feature = "routing")]
+    Explain(explain::Args),
     /// Show the payload of a row, and its vector.
     Get(get::Args),
     /// Delete rows.
@@ -120,6 +126,8 @@ fn run(command: Command) -> Result<Outcome, CliError> {
         Command::Import(args) => import::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Search(args) => search::run(&args),
+        #[cfg(feature = "routing")]
+        Command::Explain(args) => explain::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Delete(args) => delete::run(&args),
         Command::Bench(args) => bench::run(&args),
@@ -142,6 +150,8 @@ fn wants_json(command: &Command) -> bool {
         Command::Import(args) => args.output.json,
         Command::Build(args) => args.output.json,
         Command::Search(args) => args.output.json,
+        #[cfg(feature = "routing")]
+        Command::Explain(args) => args.output.json,
         Command::Get(args) => args.output.json,
         Command::Delete(args) => args.output.json,
         Command::Bench(args) => args.json.is_some(),
