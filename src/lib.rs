@@ -62,6 +62,7 @@ mod info;
 mod key;
 mod keys;
 mod query;
+mod query_log;
 mod read;
 #[cfg_attr(not(feature = "routing"), path = "router/without.rs")]
 mod router;
@@ -80,13 +81,14 @@ pub use explain::{Explanation, Hop, Node, Seen, Unrouted, Walk};
 pub use info::CollectionInfo;
 pub use key::{Key, MAX_KEY_BYTES};
 pub use query::{Completeness, Hit, MAX_K, Search, SearchResult, SearchStats};
+pub use query_log::{MAX_LOGGED_QUERIES, QueryLogInfo};
 pub use read::ReadTransaction;
 pub use redknot_index::{
     BuildPhase, BuildProgress, Element, IndexConfig, Isa, MAX_DIM, Metric, VectorError, VectorRef,
 };
 pub use redknot_storage::{Disk, FORMAT_VERSION, Stats};
 #[cfg(feature = "routing")]
-pub use router::{RouterInfo, RoutingMetrics, Training};
+pub use router::{Drift, DriftLevel, DriftReport, RouterDrift, RouterInfo, RoutingMetrics, Training};
 #[cfg(feature = "train")]
 pub use router::{RouterProgress, RouterTraining, TrainingReport};
 pub use verify::{Finding, Report};

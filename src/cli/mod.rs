@@ -9,6 +9,8 @@ mod crash_writer;
 mod create;
 mod delete;
 mod demo;
+#[cfg(feature = "routing")]
+mod drift;
 mod error;
 #[cfg(feature = "routing")]
 mod explain;
@@ -21,6 +23,7 @@ mod open;
 mod output;
 mod progress;
 mod query;
+mod query_log;
 #[cfg(feature = "routing")]
 mod router;
 mod rows;
@@ -40,7 +43,8 @@ use error::CliError;
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    done, but something is wrong: verify has findings, a key was not there, a check of the demo failed
+  1    done, but something is wrong: verify has findings, a key was not there, a router's calibration does not hold,
+       a check of the demo failed
   2    the command cannot be carried out as written: unknown option, collection or key type, value out of range
   3    the database file: not there, not ours, in use, damaged, no space left
   4    the input: a vector file or vector that cannot be read or used
@@ -80,6 +84,8 @@ enum Command {
     /// Show the router of a collection with its figures, switch it on or off, or remove it.
     #[cfg(feature = "routing")]
     Router(router::Args),
+    /// Show the log of queries of a collection, which routers learn from, or switch it on or off.
+    QueryLog(query_log::Args),
     /// Show what a file holds.
     Info(info::Args),
     /// Check every block, key and link of a file.
@@ -135,6 +141,7 @@ fn run(command: Command) -> Result<Outcome, CliError> {
         Command::Train(args) => train::run(&args),
         #[cfg(feature = "routing")]
         Command::Router(args) => router::run(&args),
+        Command::QueryLog(args) => query_log::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => compact::run(&args),
@@ -159,6 +166,7 @@ fn wants_json(command: &Command) -> bool {
         Command::Train(args) => args.output.json,
         #[cfg(feature = "routing")]
         Command::Router(args) => args.output.json,
+        Command::QueryLog(args) => args.output.json,
         Command::Info(args) => args.output.json,
         Command::Verify(args) => args.output.json,
         Command::Compact(args) => args.output.json,

@@ -126,6 +126,24 @@ pub fn calibrate(
     Ok(Calibration { k: held_out.k, queries: held_out.queries.len(), greedy: all, routed })
 }
 
+/// Measures given plans on the same queries; times as [`calibrate`] takes them.
+///
+/// # Errors
+/// As [`calibrate`].
+pub fn measure(
+    reader: &Reader<'_>,
+    keys: Rows<'_>,
+    router: &Router,
+    held_out: HeldOut<'_>,
+    plans: &[Plan],
+    go_on: &(dyn Fn() -> bool + Sync),
+) -> Result<Vec<Measured>, RouteError> {
+    let bench = Bench { reader, keys, router, held_out, go_on };
+    let mut measured = bench.counted(plans.to_vec())?;
+    bench.time(&mut measured)?;
+    Ok(measured)
+}
+
 fn routed_plans(k: usize) -> Vec<Plan> {
     let base = Effort::default();
     let route = GAMMAS
