@@ -99,12 +99,12 @@ impl Explain<'_> {
         let mut steps = Recorder::default();
         let params = SearchParams { k: self.k, ef };
         let found = self.reader.search_traced(&self.query, params, &mut steps)?;
-        let in_graph = steps.hops.iter().filter(|step| step.layer == 0);
+        let last = steps.hops.last();
         let stop = match (steps.entry, found.exact) {
             (None, _) => StopReason::NoGraph,
             (_, true) => StopReason::Scanned,
             // A list that is full ended the search; else there was nothing left to add.
-            _ if in_graph.last().is_some_and(|step| step.bound.is_some()) => StopReason::Converged,
+            _ if last.is_some_and(|step| step.bound.is_some()) => StopReason::Converged,
             _ => StopReason::Exhausted,
         };
         let found = Routed {

@@ -176,7 +176,7 @@ class Panel {
     const kept = now.seen.filter((seen) => seen.kept).length;
     const bound = now.bound === null ? "" : ` Bound: ${number(now.bound)}.`;
     return `Hop ${at} of ${walk.hops.length}, layer ${now.layer}: ${data.nodes[now.node].key} (${near.join(", ")}) ` +
-      `leads to ${now.seen.length} nodes, ${kept} kept.${bound}`;
+      `leads to ${now.seen.length} ${now.seen.length === 1 ? "node" : "nodes"}, ${kept} kept.${bound}`;
   }
 }
 
