@@ -58,7 +58,8 @@ pub(crate) fn run<K: Key>(
     finish::<K>(view, name, record, request, Answer::unrouted(found))
 }
 
-fn encode_query(record: &Record, query: VectorRef<'_>) -> Result<Vec<u8>> {
+/// The bytes of a query, as rows are kept.
+pub(crate) fn encode_query(record: &Record, query: VectorRef<'_>) -> Result<Vec<u8>> {
     let config = record.index.config();
     let mut bytes = Vec::with_capacity(config.row_bytes());
     encode(query, config.dim, config.element, config.metric, config.row_bytes(), &mut bytes)?;

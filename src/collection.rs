@@ -12,8 +12,11 @@ use crate::answer;
 use crate::batch::BatchSearch;
 use crate::catalog::Record;
 use crate::error::Result;
+#[cfg(feature = "routing")]
+use crate::explain::{self, Explanation};
 use crate::key::Key;
 use crate::query::{Request, Search, SearchResult, Target};
+use crate::query_log::{QueryLogs, Reservoir};
 use crate::router::{Guide, Routers};
 
 /// A collection in a committed state.
@@ -22,6 +25,8 @@ pub struct Collection<K: Key, V: Value + 'static> {
     name: String,
     record: Record,
     guide: Guide,
+    /// Where queries are logged, if they are.
+    log: Option<Arc<Reservoir>>,
     types: PhantomData<fn() -> (K, V)>,
 }
 
@@ -54,9 +59,11 @@ impl<K: Key, V: Value + 'static> Collection<K, V> {
         name: &str,
         record: Record,
         routers: &Routers,
+        logs: &QueryLogs,
     ) -> Collection<K, V> {
         let guide = Guide::new(routers, &snapshot, name, &record);
-        Collection { snapshot, name: name.into(), record, guide, types: PhantomData }
+        let log = logs.get(&snapshot, name);
+        Collection { snapshot, name: name.into(), record, guide, log, types: PhantomData }
     }
 
     /// Number of rows.
@@ -122,7 +129,16 @@ impl<K: Key, V: Value + 'static> Collection<K, V> {
 
 impl<K: Key, V: Value + 'static> Target<K> for Collection<K, V> {
     fn answer(&self, request: &Request<'_, K>) -> Result<SearchResult<K::Owned>> {
-        answer::run(&*self.snapshot, &self.name, &self.record, &self.guide, request)
+        let result = answer::run(&*self.snapshot, &self.name, &self.record, &self.guide, request)?;
+        if let Some(log) = self.log.as_deref().filter(|_| !request.exact) {
+            log.offer(|| answer::encode_query(&self.record, request.query).ok());
+        }
+        Ok(result)
+    }
+
+    #[cfg(feature = "routing")]
+    fn explain(&self, request: &Request<'_, K>) -> Result<Explanation<K::Owned>> {
+        explain::run(&*self.snapshot, &self.name, &self.record, &self.guide, request)
     }
 }
 

@@ -11,6 +11,8 @@ use crate::answer;
 use crate::catalog::{Record, Values, values_name};
 use crate::collection::Payload;
 use crate::error::{Error, Result};
+#[cfg(feature = "routing")]
+use crate::explain::{self, Explanation};
 use crate::key::{Key, number_of};
 use crate::keys;
 use crate::query::{Request, Search, SearchResult, Target};
@@ -234,6 +236,12 @@ pub(crate) fn stores_nothing<V: Value>() -> bool {
 impl<K: Key, V: Value + 'static> Target<K> for CollectionMut<'_, K, V> {
     fn answer(&self, request: &Request<'_, K>) -> Result<SearchResult<K::Owned>> {
         answer::run(self.txn, &self.name, self.record, &Guide::default(), request)
+    }
+
+    #[cfg(feature = "routing")]
+    fn explain(&self, request: &Request<'_, K>) -> Result<Explanation<K::Owned>> {
+        let explained = explain::run(self.txn, &self.name, self.record, &Guide::default(), request)?;
+        Ok(Explanation { unrouted: Some(explain::Unrouted::Writing), ..explained })
     }
 }
 

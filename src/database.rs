@@ -12,6 +12,7 @@ use crate::definition::CollectionDefinition;
 use crate::error::Result;
 use crate::info::CollectionInfo;
 use crate::key::Key;
+use crate::query_log::{QueryLogInfo, QueryLogs};
 use crate::read::ReadTransaction;
 use crate::router::Routers;
 use crate::verify::{self, Report};
@@ -25,6 +26,7 @@ use crate::write::WriteTransaction;
 pub struct Database {
     storage: Arc<Storage>,
     routers: Arc<Routers>,
+    logs: Arc<QueryLogs>,
 }
 
 /// Options of a handle; all of them may differ from one opening of a file to the next.
@@ -50,8 +52,9 @@ impl Database {
         Database::builder().open_read_only(path)
     }
 
-    fn over(storage: Storage) -> Database {
-        Database { storage: Arc::new(storage), routers: Arc::default() }
+    fn over(storage: Storage, writable: bool) -> Database {
+        let logs = Arc::new(QueryLogs::new(writable));
+        Database { storage: Arc::new(storage), routers: Arc::default(), logs }
     }
 
     /// Options other than the defaults.
@@ -61,12 +64,12 @@ impl Database {
 
     /// The state of the last commit.
     pub fn begin_read(&self) -> Result<ReadTransaction> {
-        Ok(ReadTransaction::new(self.storage.snapshot()?, self.routers.clone()))
+        Ok(ReadTransaction::new(self.storage.snapshot()?, self.routers.clone(), self.logs.clone()))
     }
 
     /// Begins the write transaction; waits while there is another.
     pub fn begin_write(&self) -> Result<WriteTransaction> {
-        Ok(WriteTransaction::new(self.storage.begin_write()?, self.routers.clone()))
+        Ok(WriteTransaction::new(self.storage.begin_write()?, self.routers.clone(), self.logs.clone()))
     }
 
     /// Links the rows of a collection that were imported and not linked yet; see [`Build`].
@@ -94,7 +97,39 @@ impl Database {
     /// As [`Database::train_router`], for a program that knows a collection by its name only.
     #[cfg(feature = "train")]
     pub fn train_router_named(&self, name: &str) -> crate::RouterTraining<'_> {
-        crate::RouterTraining::new(&self.storage, &self.routers, name)
+        crate::RouterTraining::new(&self.storage, &self.routers, &self.logs, name)
+    }
+
+    /// Measures whether the router of a collection still gives what its calibration promised; see
+    /// [`crate::RouterDrift`].
+    #[cfg(feature = "routing")]
+    pub fn router_drift(&self, name: &str) -> crate::RouterDrift<'_> {
+        crate::RouterDrift::new(&self.storage, &self.routers, &self.logs, name)
+    }
+
+    /// Keeps a sample of the queries that are asked of a collection, `capacity` of them at most (1 to 100,000), or `None`
+    /// for no log, which is the default. The log is kept in the file, and is what [`Database::train_router`] learns from and
+    /// [`Database::router_drift`] measures with. Another capacity begins another log.
+    ///
+    /// Searches of collections that are opened from then on go in, through handles that can write; exact ones and those of
+    /// a write transaction do not. What is sampled lies in memory, at most `capacity` queries, until the next commit of a
+    /// write transaction that opened the collection, [`Database::flush_query_log`], or the end of the handle.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownCollection`], [`crate::Error::InvalidParameter`] for a capacity out of range.
+    pub fn log_queries(&self, name: &str, capacity: Option<usize>) -> Result<()> {
+        self.logs.set(&self.storage, name, capacity)
+    }
+
+    /// The log of queries of a collection; `None` where it is off.
+    pub fn query_log(&self, name: &str) -> Result<Option<QueryLogInfo>> {
+        self.logs.info(&*self.storage.snapshot()?, name)
+    }
+
+    /// Writes what was logged and is not in the file yet, in a transaction of its own; returns how many queries that were.
+    /// Waits while there is another write transaction.
+    pub fn flush_query_log(&self) -> Result<u64> {
+        self.logs.flush(|| Ok(Some(self.storage.begin_write()?)))
     }
 
     /// The router of a collection, with the figures of its gate; `None` where it has none.
@@ -176,6 +211,18 @@ impl Database {
     }
 }
 
+/// Writes what was logged, where no write transaction is open: nothing to wait for, and nobody left to tell of an error.
+impl Drop for Database {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        if let Err(error) = self.logs.flush(|| Ok(self.storage.try_begin_write()?)) {
+            tracing::warn!(%error, "logged queries could not be written");
+        }
+    }
+}
+
 impl Builder {
     /// Memory for the page cache of the small tables and of an open write transaction, in bytes; 1 MiB to 64 GiB,
     /// 128 MiB by default. Vectors and graphs are read through the map and do not use it.
@@ -209,21 +256,21 @@ impl Builder {
 
     /// See [`Database::create`].
     pub fn create(&self, path: impl AsRef<Path>) -> Result<Database> {
-        Ok(Database::over(Storage::create(path, &self.options)?))
+        Ok(Database::over(Storage::create(path, &self.options)?, true))
     }
 
     /// See [`Database::open`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Database> {
-        Ok(Database::over(Storage::open(path, &self.options)?))
+        Ok(Database::over(Storage::open(path, &self.options)?, true))
     }
 
     /// See [`Database::open_read_only`].
     pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<Database> {
-        Ok(Database::over(Storage::open_read_only(path, &self.options)?))
+        Ok(Database::over(Storage::open_read_only(path, &self.options)?, false))
     }
 
     /// Opens the database on `disk`, or creates one where it is empty: for tests that own the disk.
     pub fn on_disk(&self, disk: Arc<dyn redknot_storage::Disk>) -> Result<Database> {
-        Ok(Database::over(Storage::on_disk(disk, &self.options)?))
+        Ok(Database::over(Storage::on_disk(disk, &self.options)?, true))
     }
 }

@@ -56,10 +56,13 @@ mod collection_mut;
 mod database;
 mod definition;
 mod error;
+#[cfg(feature = "routing")]
+mod explain;
 mod info;
 mod key;
 mod keys;
 mod query;
+mod query_log;
 mod read;
 #[cfg_attr(not(feature = "routing"), path = "router/without.rs")]
 mod router;
@@ -73,16 +76,21 @@ pub use collection_mut::CollectionMut;
 pub use database::{Builder, Database};
 pub use definition::CollectionDefinition;
 pub use error::{Error, Result};
+#[cfg(feature = "routing")]
+pub use explain::{Explanation, Hop, Node, Seen, Unrouted, Walk};
 pub use info::CollectionInfo;
 pub use key::{Key, MAX_KEY_BYTES};
 pub use query::{Completeness, Hit, MAX_K, Search, SearchResult, SearchStats};
+pub use query_log::{MAX_LOGGED_QUERIES, QueryLogInfo};
 pub use read::ReadTransaction;
 pub use redknot_index::{
     BuildPhase, BuildProgress, Element, IndexConfig, Isa, MAX_DIM, Metric, VectorError, VectorRef,
 };
 pub use redknot_storage::{Disk, FORMAT_VERSION, Stats};
 #[cfg(feature = "routing")]
-pub use router::{RouterInfo, RoutingLayout, RoutingMetrics, Training};
+pub use router::{
+    Drift, DriftLevel, DriftReport, RouterDrift, RouterInfo, RoutingLayout, RoutingMetrics, Training,
+};
 #[cfg(feature = "train")]
 pub use router::{RouterProgress, RouterTraining, TrainingReport};
 pub use verify::{Finding, Report};

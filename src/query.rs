@@ -5,15 +5,18 @@ use std::fmt;
 #[cfg(feature = "routing")]
 use redknot_gnn::routing::Effort;
 use redknot_index::VectorRef;
+use serde::Serialize;
 
 use crate::error::{Error, Result};
+#[cfg(feature = "routing")]
+use crate::explain::{self, Explanation};
 use crate::key::Key;
 
 /// Largest `k`.
 pub const MAX_K: usize = 1 << 20;
 
 /// A found row.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Hit<K> {
     /// Its key.
     pub key: K,
@@ -115,6 +118,10 @@ impl Ask<'_> {
 /// Who answers.
 pub(crate) trait Target<K: Key> {
     fn answer(&self, request: &Request<'_, K>) -> Result<SearchResult<K::Owned>>;
+
+    /// How it is answered.
+    #[cfg(feature = "routing")]
+    fn explain(&self, request: &Request<'_, K>) -> Result<Explanation<K::Owned>>;
 }
 
 impl<'a, K: Key> Search<'a, K> {
@@ -188,6 +195,20 @@ impl<'a, K: Key> Search<'a, K> {
     pub fn run(self) -> Result<SearchResult<K::Owned>> {
         self.request.check()?;
         self.target.answer(&self.request)
+    }
+
+    /// Runs the query greedily and, where there is a router, by its keys, and tells each step of both: the nodes
+    /// expanded, what their links led to and what was kept of it, distances and estimates, and why each search ended.
+    /// Costs far more than the query; searches that are run are not slower for it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] for a query with [`Search::exact`] or [`Search::filter`], otherwise as
+    /// [`Search::run`].
+    #[cfg(feature = "routing")]
+    pub fn explain(self) -> Result<Explanation<K::Owned>> {
+        self.request.check()?;
+        explain::check(&self.request)?;
+        self.target.explain(&self.request)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::collection::Collection;
 use crate::definition::CollectionDefinition;
 use crate::error::Result;
 use crate::key::Key;
+use crate::query_log::QueryLogs;
 use crate::router::Routers;
 
 /// A committed state of the database, held: all reads through it see the same rows, whatever is written meanwhile.
@@ -19,11 +20,16 @@ use crate::router::Routers;
 pub struct ReadTransaction {
     snapshot: Arc<Snapshot>,
     routers: Arc<Routers>,
+    logs: Arc<QueryLogs>,
 }
 
 impl ReadTransaction {
-    pub(crate) fn new(snapshot: Arc<Snapshot>, routers: Arc<Routers>) -> ReadTransaction {
-        ReadTransaction { snapshot, routers }
+    pub(crate) fn new(
+        snapshot: Arc<Snapshot>,
+        routers: Arc<Routers>,
+        logs: Arc<QueryLogs>,
+    ) -> ReadTransaction {
+        ReadTransaction { snapshot, routers, logs }
     }
 
     /// Opens an ordinary redb table.
@@ -43,7 +49,7 @@ impl ReadTransaction {
         let name = definition.name;
         let record = catalog::existing(&self.snapshot, name)?;
         record.check(&definition)?;
-        Ok(Collection::new(self.snapshot.clone(), name, record, &self.routers))
+        Ok(Collection::new(self.snapshot.clone(), name, record, &self.routers, &self.logs))
     }
 
     /// Opens a collection of which only the name, the key type and the payload type are known.
@@ -53,6 +59,6 @@ impl ReadTransaction {
     ) -> Result<Collection<K, V>> {
         let record = catalog::existing(&self.snapshot, name)?;
         record.check_types::<K, V>(name)?;
-        Ok(Collection::new(self.snapshot.clone(), name, record, &self.routers))
+        Ok(Collection::new(self.snapshot.clone(), name, record, &self.routers, &self.logs))
     }
 }

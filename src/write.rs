@@ -14,6 +14,7 @@ use crate::definition::CollectionDefinition;
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::keys::KeyMaps;
+use crate::query_log::{QueryLogs, Written, drop_log};
 use crate::router::Routers;
 
 /// The write transaction: tables and collections change together, or not at all.
@@ -25,6 +26,7 @@ pub struct WriteTransaction {
     /// Records of the collections that were opened.
     open: BTreeMap<String, OpenRecord>,
     routers: Arc<Routers>,
+    logs: Arc<QueryLogs>,
 }
 
 struct OpenRecord {
@@ -37,8 +39,8 @@ struct OpenRecord {
 }
 
 impl WriteTransaction {
-    pub(crate) fn new(txn: WriteTxn, routers: Arc<Routers>) -> WriteTransaction {
-        WriteTransaction { txn, open: BTreeMap::new(), routers }
+    pub(crate) fn new(txn: WriteTxn, routers: Arc<Routers>, logs: Arc<QueryLogs>) -> WriteTransaction {
+        WriteTransaction { txn, open: BTreeMap::new(), routers, logs }
     }
 
     /// Opens an ordinary redb table, creating it where it does not exist.
@@ -96,6 +98,7 @@ impl WriteTransaction {
         }
         catalog::drop_router(&mut self.txn, name, &mut record)?;
         catalog::drop_candidate(&mut self.txn, name)?;
+        drop_log(&mut self.txn, name)?;
         record.keys.delete(&mut self.txn, name)?;
         self.txn.delete_table(Values::new(&values_name(name)))?;
         catalog::remove(&self.txn, name)?;
@@ -105,6 +108,7 @@ impl WriteTransaction {
     /// Makes everything durable, or returns an error. After one the transaction is gone; where the disk may hold it
     /// or not, the database has to be opened again, and has then all of it or nothing.
     pub fn commit(mut self) -> Result<()> {
+        let mut logged = Vec::new();
         for (name, mut open) in std::mem::take(&mut self.open) {
             if open.torn {
                 return Err(Error::TornTransaction { name });
@@ -119,8 +123,13 @@ impl WriteTransaction {
             if after != open.before {
                 catalog::write_bytes(&self.txn, &name, &after)?;
             }
+            logged.extend(self.logs.write(&self.txn, &name)?);
         }
-        Ok(self.txn.commit()?)
+        self.txn.commit()?;
+        logged.into_iter().for_each(|written: Written| {
+            written.done();
+        });
+        Ok(())
     }
 
     /// Gives up the transaction; dropping it does the same.

@@ -9,7 +9,11 @@ mod crash_writer;
 mod create;
 mod delete;
 mod demo;
+#[cfg(feature = "routing")]
+mod drift;
 mod error;
+#[cfg(feature = "routing")]
+mod explain;
 mod get;
 mod import;
 mod info;
@@ -18,6 +22,8 @@ mod memory;
 mod open;
 mod output;
 mod progress;
+mod query;
+mod query_log;
 #[cfg(feature = "routing")]
 mod router;
 mod rows;
@@ -37,7 +43,8 @@ use error::CliError;
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    done, but something is wrong: verify has findings, a key was not there, a check of the demo failed
+  1    done, but something is wrong: verify has findings, a key was not there, a router's calibration does not hold,
+       a check of the demo failed
   2    the command cannot be carried out as written: unknown option, collection or key type, value out of range
   3    the database file: not there, not ours, in use, damaged, no space left
   4    the input: a vector file or vector that cannot be read or used
@@ -62,6 +69,9 @@ enum Command {
     Build(build::Args),
     /// Find the nearest rows to a vector, to a row of a file, or to a row of the collection.
     Search(search::Args),
+    /// Show how greedy search and the router find the nearest rows, hop by hop.
+    #[cfg(feature = "routing")]
+    Explain(explain::Args),
     /// Show the payload of a row, and its vector.
     Get(get::Args),
     /// Delete rows.
@@ -74,6 +84,8 @@ enum Command {
     /// Show the router of a collection with its figures, switch it on or off, or remove it.
     #[cfg(feature = "routing")]
     Router(router::Args),
+    /// Show the log of queries of a collection, which routers learn from, or switch it on or off.
+    QueryLog(query_log::Args),
     /// Show what a file holds.
     Info(info::Args),
     /// Check every block, key and link of a file.
@@ -120,6 +132,8 @@ fn run(command: Command) -> Result<Outcome, CliError> {
         Command::Import(args) => import::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Search(args) => search::run(&args),
+        #[cfg(feature = "routing")]
+        Command::Explain(args) => explain::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Delete(args) => delete::run(&args),
         Command::Bench(args) => bench::run(&args),
@@ -127,6 +141,7 @@ fn run(command: Command) -> Result<Outcome, CliError> {
         Command::Train(args) => train::run(&args),
         #[cfg(feature = "routing")]
         Command::Router(args) => router::run(&args),
+        Command::QueryLog(args) => query_log::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => compact::run(&args),
@@ -142,6 +157,8 @@ fn wants_json(command: &Command) -> bool {
         Command::Import(args) => args.output.json,
         Command::Build(args) => args.output.json,
         Command::Search(args) => args.output.json,
+        #[cfg(feature = "routing")]
+        Command::Explain(args) => args.output.json,
         Command::Get(args) => args.output.json,
         Command::Delete(args) => args.output.json,
         Command::Bench(args) => args.json.is_some(),
@@ -149,6 +166,7 @@ fn wants_json(command: &Command) -> bool {
         Command::Train(args) => args.output.json,
         #[cfg(feature = "routing")]
         Command::Router(args) => args.output.json,
+        Command::QueryLog(args) => args.output.json,
         Command::Info(args) => args.output.json,
         Command::Verify(args) => args.output.json,
         Command::Compact(args) => args.output.json,

@@ -1,12 +1,15 @@
 //! `redknot router`
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
-use redknot::RouterInfo;
 use redknot::routing::{Level, Plan};
+use redknot::{RouterInfo, Training};
 use serde::Serialize;
 
 use super::Outcome;
+use super::bench::measure::Queries;
+use super::drift;
 use super::error::CliError;
 use super::open::{CollectionArgs, DatabaseArgs};
 use super::output::{self, Output, Report};
@@ -24,6 +27,15 @@ pub(super) struct Args {
     /// What to do with it; without, it is shown.
     #[arg(long, value_enum)]
     set: Option<Setting>,
+
+    /// Ask N queries again, the latest in the log or the first of --queries, and hold recall and cost against what
+    /// calibration promised; ends with 1 where that does not hold.
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "500", conflicts_with = "set")]
+    drift: Option<usize>,
+
+    /// Queries for --drift (.npy, .fvecs, .bvecs or .jsonl) instead of logged ones.
+    #[arg(long, value_name = "FILE", requires = "drift")]
+    queries: Option<PathBuf>,
 }
 
 /// What can be done with a router.
@@ -43,7 +55,12 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
         None => args.database.open_to_read()?,
         Some(_) => args.database.open_to_write()?,
     };
-    let name = args.collection.find(&database)?.name;
+    let info = args.collection.find(&database)?;
+    if let Some(sample) = args.drift {
+        let queries = Queries::flat(args.queries.as_deref(), &info.config)?;
+        return drift::run(&database, &info.name, queries.as_deref(), sample, args.output);
+    }
+    let name = info.name;
     match args.set {
         None => {}
         Some(Setting::Dropped) => {
@@ -96,7 +113,7 @@ impl Report for Shown {
             self.0.lambda,
             output::bytes(self.0.bytes),
             output::count(training.queries as u64),
-            if training.synthesised { "made-up " } else { "" },
+            origin(training),
             output::count(training.rows),
             training.seconds,
         )?;
@@ -107,6 +124,15 @@ impl Report for Shown {
             output::count(calibration.queries as u64)
         )?;
         writeln!(out, "{}", level_table(&self.0.levels))
+    }
+}
+
+/// What kind of queries a router learned from.
+pub(super) fn origin(training: &Training) -> &'static str {
+    match training {
+        training if training.synthesised => "made-up ",
+        training if training.logged => "logged ",
+        _ => "",
     }
 }
 

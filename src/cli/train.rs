@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use redknot::routing::Level;
 use redknot::train::{PcaOptions, TrainOptions, TrainPhase};
-use redknot::{CollectionInfo, Database, RouterProgress, Training, TrainingReport};
+use redknot::{Database, RouterProgress, Training, TrainingReport};
 use serde::Serialize;
 
 use super::Outcome;
@@ -17,7 +17,7 @@ use super::interrupt::Interrupt;
 use super::open::{CollectionArgs, DatabaseArgs};
 use super::output::{self, Output, Report};
 use super::progress::Progress;
-use super::router::level_table;
+use super::router::{level_table, origin};
 
 /// Arguments of `redknot train`.
 #[derive(Debug, clap::Args)]
@@ -30,9 +30,18 @@ pub(super) struct Args {
     collection: CollectionArgs,
 
     /// Queries like those to come (.npy, .fvecs, .bvecs or .jsonl); a tenth of them (a fifth of few) is held out to calibrate with.
-    /// Without, queries are made up from the rows.
+    /// Without, they are those of the log (see `query-log`), if it has 500 different ones; else they are made up from the
+    /// rows.
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
+
+    /// Learn from the log or not at all.
+    #[arg(long, conflicts_with = "queries")]
+    from_log: bool,
+
+    /// Make queries up from the rows, whatever was logged.
+    #[arg(long, conflicts_with_all = ["queries", "from_log"])]
+    made_up: bool,
 
     /// Other queries to calibrate with.
     #[arg(long, value_name = "FILE")]
@@ -83,7 +92,7 @@ impl Report for Shown {
             "{}: learned from {} {}queries in {seconds:.1} s; near pairs in the right order: {:.1} % before, {:.1} % after",
             self.collection,
             output::count(*queries as u64),
-            if self.training.synthesised { "made-up " } else { "" },
+            origin(&self.training),
             order_before * 100.0,
             order_after * 100.0,
         )?;
@@ -102,8 +111,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
     let database = args.database.open_to_write()?;
     let info = args.collection.find(&database)?;
     let interrupt = Interrupt::catch()?;
-    let queries = load(args.queries.as_ref(), &info)?;
-    let held_out = load(args.held_out.as_ref(), &info)?;
+    let queries = Queries::flat(args.queries.as_deref(), &info.config)?;
+    let held_out = Queries::flat(args.held_out.as_deref(), &info.config)?;
     let pca = PcaOptions {
         key_bytes: args.key_bytes,
         lambda: args.lambda,
@@ -111,7 +120,13 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
         ..PcaOptions::default()
     };
     let options = TrainOptions { pca, queries: args.limit, steps: args.steps, ..TrainOptions::default() };
-    let with = With { queries: queries.as_deref(), held_out: held_out.as_deref(), k: args.k, options };
+    let source = match &queries {
+        Some(queries) => Source::Given(queries),
+        None if args.from_log => Source::Log,
+        None if args.made_up => Source::MadeUp,
+        None => Source::LogIfAny,
+    };
+    let with = With { source, held_out: held_out.as_deref(), k: args.k, options };
     let report = train(&database, &info.name, with, args.output, &interrupt)?;
     args.output.show(&Shown {
         collection: info.name,
@@ -125,9 +140,18 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
     Ok(Outcome::Done)
 }
 
+/// Where queries come from.
+pub(super) enum Source<'a> {
+    /// From the log, if it has enough; else they are made up.
+    LogIfAny,
+    Log,
+    MadeUp,
+    Given(&'a [f32]),
+}
+
 /// What to train with.
 pub(super) struct With<'a> {
-    pub(super) queries: Option<&'a [f32]>,
+    pub(super) source: Source<'a>,
     pub(super) held_out: Option<&'a [f32]>,
     pub(super) k: usize,
     pub(super) options: TrainOptions,
@@ -144,9 +168,12 @@ pub(super) fn train(
     // Called from any thread of the training.
     let progress = Mutex::new(Progress::new(output, "train", "steps"));
     let mut training = database.train_router_named(name).k(with.k).options(with.options);
-    if let Some(queries) = with.queries {
-        training = training.queries(queries);
-    }
+    training = match with.source {
+        Source::LogIfAny => training,
+        Source::Log => training.from_log(),
+        Source::MadeUp => training.made_up(),
+        Source::Given(queries) => training.queries(queries),
+    };
     if let Some(queries) = with.held_out {
         training = training.held_out(queries);
     }
@@ -183,11 +210,4 @@ fn show(progress: &mut Progress, step: RouterProgress) {
         RouterProgress::Calibrating => progress.phase("calibrating"),
         _ => {}
     }
-}
-
-/// The queries of a file, one behind the other.
-fn load(path: Option<&PathBuf>, info: &CollectionInfo) -> Result<Option<Vec<f32>>, CliError> {
-    let Some(path) = path else { return Ok(None) };
-    let queries = Queries::load(path, None, &info.config)?;
-    Ok(Some((0..queries.len()).flat_map(|index| queries.coordinates(index)).collect()))
 }

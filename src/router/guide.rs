@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redknot_gnn::routing::{Calibration, Effort, Keys, Plan, RouteError};
+use redknot_gnn::routing::{Calibration, Effort, Keys, Plan, RouteError, Router};
 use redknot_index::{Found, Reader, SearchParams};
 use redknot_storage::{ArrayId, Snapshot, View};
 
@@ -11,6 +11,7 @@ use super::cache::{Inline, Loaded, Routers};
 use crate::answer::Answer;
 use crate::catalog::Record;
 use crate::error::{Error, Result};
+use crate::explain::Unrouted;
 use crate::query::{Ask, Depth};
 
 /// What guides the searches of a collection: its router, or nothing.
@@ -21,6 +22,17 @@ pub(crate) struct Guide {
     keys: Option<ArrayId>,
     /// The keys beside the links, if they were asked for.
     inline: Option<Arc<Inline>>,
+}
+
+/// What an explanation shows.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// Why greedy search answers, if it does.
+    pub(crate) unrouted: Option<Unrouted>,
+    /// Effort of greedy search.
+    pub(crate) greedy: usize,
+    /// Effort of the router, where its keys can be followed.
+    pub(crate) effort: Option<Effort>,
 }
 
 impl Guide {
@@ -59,6 +71,35 @@ impl Guide {
             Depth::Recall(recall) => Ok(self.calibration(ask, recall)?.greedy_effort(recall).max(ask.k)),
             _ => Ok(ask.greedy_effort()),
         }
+    }
+
+    /// Why greedy search would answer `ask`, and the efforts at which both ways of searching give as much.
+    pub(crate) fn shown(&self, ask: &Ask) -> Result<Shown> {
+        let (plan, greedy) = (self.plan(ask)?, self.greedy_effort(ask)?);
+        let Some(loaded) = self.loaded.as_deref() else {
+            return Ok(Shown { unrouted: Some(Unrouted::NoRouter), greedy, effort: None });
+        };
+        let calibration = &loaded.record.calibration;
+        let unrouted = match (self.keys, plan, ask.depth) {
+            (None, ..) => Some(Unrouted::Behind),
+            (_, Plan::Routed(_), _) => None,
+            (.., Depth::Greedy(_)) => Some(Unrouted::Asked),
+            _ if !loaded.record.enabled => Some(Unrouted::Disabled),
+            _ if !loaded.active => Some(Unrouted::NoGain),
+            _ if ask.k > calibration.k => Some(Unrouted::TooManyRows),
+            _ => Some(Unrouted::Slower),
+        };
+        let effort = match (plan, ask.depth) {
+            (Plan::Routed(effort), _) => effort,
+            (_, Depth::Recall(recall)) => calibration.routed_effort(recall),
+            _ => calibration.routed_effort(calibration.greedy_recall(greedy)),
+        };
+        Ok(Shown { unrouted, greedy, effort: self.keys.map(|_| effort) })
+    }
+
+    /// The router and its keys, where they agree with the index.
+    pub(crate) fn router(&self) -> Option<(&Router, ArrayId)> {
+        Some((&self.loaded.as_deref()?.router, self.keys?))
     }
 
     /// What the router did so far.

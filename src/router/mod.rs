@@ -5,17 +5,20 @@
 //! with a router (its keys are of another epoch, its model cannot be read, a search with it fails) means greedy search.
 
 mod cache;
+mod drift;
 mod encode;
 mod guide;
 mod info;
 mod layout;
 mod metrics;
+mod questions;
 mod record;
 mod switch;
 #[cfg(feature = "train")]
 mod train;
 
 pub(crate) use cache::Routers;
+pub use drift::{Drift, DriftLevel, DriftReport, RouterDrift};
 pub(crate) use guide::Guide;
 pub use info::RouterInfo;
 pub(crate) use info::info;

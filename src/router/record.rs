@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 const RECORD_FORMAT: u32 = 1;
 
 /// Recall levels at which the gate compares both ways of searching.
-const LEVELS: [f64; 8] = [0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995];
+pub(super) const LEVELS: [f64; 8] = [0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995];
 
 /// What the file says of a router beside its model and keys.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct Training {
     pub queries: usize,
     /// Whether these were made up from the data.
     pub synthesised: bool,
+    /// Whether these were logged ones.
+    #[serde(default)]
+    pub logged: bool,
     /// Queries that the router was calibrated with; the model did not learn from them.
     pub held_out: usize,
     /// Share of the pairs of near nodes that estimates put in the right order, on held-out queries, for the untrained

@@ -2,26 +2,28 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Instant;
 
-use rayon::prelude::*;
 use redknot_gnn::routing::{Calibration, HeldOut, KeyEncoder, KeyModel, Keys, Level, RouteError, calibrate};
 use redknot_gnn::train::{self, Queries, TrainError, TrainOptions, TrainProgress, TrainReport, Trained};
-use redknot_index::{Element, IndexConfig, Metric, Reader, VectorRef, encode};
+use redknot_index::{Element, IndexConfig, Metric, Reader, decode};
 use redknot_storage::{ArrayId, Snapshot, Storage, View};
 
 use super::cache::{Routers, router_of};
 use super::encode::{from_route, landmarks, make_keys};
+use super::questions::{Questions, check_count, encode_all};
 use super::record::{RouterRecord, Training, levels, write};
 use crate::catalog::{self, Record, RouterKeys};
 use crate::error::{Error, Result};
+use crate::query_log::QueryLogs;
 
 /// Of the queries given, a tenth is held out for the calibration, at most this many.
 const HELD_OUT: usize = 1000;
 /// And up to a fifth, so that there are this many: a recall of .9 measured on fewer is off by a point and more.
 const STEADY: usize = 500;
-/// Fewer queries calibrate nothing.
-const MIN_HELD_OUT: usize = 50;
+/// With fewer logged queries, the ones that are made up from the data say more.
+const MIN_LOGGED: usize = 500;
 
 /// Queries made up to calibrate with lie about as far from the data as its rows do from each other: nearer ones are easier
 /// to answer than real ones, and promise too much.
@@ -55,6 +57,16 @@ pub struct TrainingReport {
     pub fit: TrainReport,
 }
 
+/// Where the queries to learn from come from.
+#[derive(Clone, Copy, Debug)]
+enum Source<'d> {
+    /// From the log, if it has enough; else they are made up.
+    LogIfAny,
+    Log,
+    MadeUp,
+    Given(&'d [f32]),
+}
+
 /// A training under construction: `db.train_router(DOCS).queries(&log).run()?`.
 ///
 /// Fits a key model to the collection and to queries like those to come, makes the key of every node, and measures
@@ -65,8 +77,9 @@ pub struct TrainingReport {
 pub struct RouterTraining<'d> {
     storage: &'d Storage,
     routers: &'d Routers,
+    logs: &'d QueryLogs,
     name: String,
-    queries: Option<&'d [f32]>,
+    source: Source<'d>,
     held_out: Option<&'d [f32]>,
     k: usize,
     options: TrainOptions,
@@ -74,12 +87,18 @@ pub struct RouterTraining<'d> {
 }
 
 impl<'d> RouterTraining<'d> {
-    pub(crate) fn new(storage: &'d Storage, routers: &'d Routers, name: &str) -> RouterTraining<'d> {
+    pub(crate) fn new(
+        storage: &'d Storage,
+        routers: &'d Routers,
+        logs: &'d QueryLogs,
+        name: &str,
+    ) -> RouterTraining<'d> {
         RouterTraining {
             storage,
             routers,
+            logs,
             name: name.into(),
-            queries: None,
+            source: Source::LogIfAny,
             held_out: None,
             k: 10,
             options: TrainOptions::default(),
@@ -88,9 +107,22 @@ impl<'d> RouterTraining<'d> {
     }
 
     /// Queries like those to come, one behind the other, of as many numbers each as the collection has dimensions.
-    /// Without, they are made up from the data.
+    /// Without, they are those of the log (see [`crate::Database::log_queries`]), if it has 500 different ones; else they
+    /// are made up from the data.
     pub fn queries(mut self, queries: &'d [f32]) -> Self {
-        self.queries = Some(queries);
+        self.source = Source::Given(queries);
+        self
+    }
+
+    /// Learns from the log or not at all: [`Error::Router`] where it has fewer than 500 different queries.
+    pub fn from_log(mut self) -> Self {
+        self.source = Source::Log;
+        self
+    }
+
+    /// Learns from queries that are made up from the data, whatever was logged.
+    pub fn made_up(mut self) -> Self {
+        self.source = Source::MadeUp;
         self
     }
 
@@ -125,7 +157,7 @@ impl<'d> RouterTraining<'d> {
     pub fn run(self) -> Result<TrainingReport> {
         crate::query::check_k(self.k)?;
         let start = Instant::now();
-        let (trained, held_out) = self.learn()?;
+        let Learned { trained, questions: held_out, logged } = self.learn()?;
         let Trained { model, report: fit } = trained;
         let candidate = self.write_candidate(&model)?;
         let judged = self.judge(&model, &candidate, &held_out);
@@ -139,6 +171,7 @@ impl<'d> RouterTraining<'d> {
         let training = Training {
             queries: fit.training_queries,
             synthesised: fit.synthesised,
+            logged,
             held_out: held_out.rows.len(),
             order_before: fit.pca.order.into(),
             order_after: fit.learned.order.into(),
@@ -164,21 +197,25 @@ impl<'d> RouterTraining<'d> {
     }
 
     /// Fits the model. The queries to calibrate with are not among those that it learns from.
-    fn learn(&self) -> Result<(Trained, Questions)> {
+    fn learn(&self) -> Result<Learned> {
         let snapshot = self.storage.snapshot()?;
         let record = catalog::existing(&snapshot, &self.name)?;
         let reader = Reader::open(&*snapshot, &record.index)?;
         let dim = record.index.config().dim;
+        let logged = self.logged(&snapshot, &record.index.config())?;
+        let source = match self.source {
+            Source::Given(queries) => Some(queries),
+            _ => logged.as_deref(),
+        };
         let made_up;
-        let (training, held_out) = match (self.queries, self.held_out) {
-            (Some(training), Some(held_out)) => (Some(training), held_out),
+        let (training, held_out) = match (source, self.held_out) {
+            (training, Some(held_out)) => (training, held_out),
             (Some(queries), None) => {
                 let count = queries.len() / dim;
                 let own = (count / 10).clamp((count / 5).min(STEADY), HELD_OUT) * dim;
                 let (training, held_out) = queries.split_at(queries.len() - own);
                 (Some(training), held_out)
             }
-            (None, Some(held_out)) => (None, held_out),
             (None, None) => {
                 let options = TrainOptions { noise: CALIBRATION_NOISE, ..self.options.clone() };
                 let rows = train::synthesise(&reader, HELD_OUT, &options).map_err(from_train)?;
@@ -186,38 +223,43 @@ impl<'d> RouterTraining<'d> {
                 (None, made_up.as_slice())
             }
         };
-        let questions = self.questions(&reader, &record, held_out)?;
+        let rows = encode_all(held_out, &record.index.config())?;
+        let instead = "give ten times as many to train with, or others to hold out";
+        check_count(rows.len(), "queries to calibrate with", instead)?;
+        let go_on = || self.go_on(RouterProgress::Calibrating);
+        let questions = Questions::answer(&reader, rows, self.k, &go_on)?;
         let queries = Queries { training, held_out: Some(held_out) };
         let report = |progress| (self.progress)(RouterProgress::Learning(progress));
         let trained = train::train(&reader, &queries, &self.options, &report).map_err(from_train)?;
-        Ok((trained, questions))
+        Ok(Learned { trained, questions, logged: logged.is_some() })
     }
 
-    /// The queries to calibrate with, and the distances of their true k-th neighbours.
-    fn questions(&self, reader: &Reader<'_>, record: &Record, queries: &[f32]) -> Result<Questions> {
-        let config = record.index.config();
-        let mut rows = Vec::new();
-        for query in queries.chunks(config.dim) {
-            let mut bytes = Vec::with_capacity(config.row_bytes());
-            let query = VectorRef::from(query);
-            encode(query, config.dim, config.element, config.metric, config.row_bytes(), &mut bytes)?;
-            rows.push(bytes);
-        }
-        if rows.len() < MIN_HELD_OUT {
-            return Err(Error::Router {
-                why: format!(
-                    "{} queries to calibrate with, at least {MIN_HELD_OUT} are needed: give ten times as many to train with, or others to hold out",
-                    rows.len()
-                ),
-            });
-        }
-        let kth = |query: &Vec<u8>| {
-            self.go_on(RouterProgress::Calibrating)?;
-            let nearest = reader.search_exact(query, self.k, None)?.neighbors;
-            Ok(nearest.last().map_or(f32::INFINITY, |neighbor| neighbor.distance))
+    /// The queries of the log, if they are to be learned from, in an order that says nothing of their time.
+    fn logged(&self, snapshot: &Snapshot, config: &IndexConfig) -> Result<Option<Vec<f32>>> {
+        let needed = match self.source {
+            Source::Log => true,
+            Source::LogIfAny => false,
+            Source::MadeUp | Source::Given(_) => return Ok(None),
         };
-        let kth = rows.par_iter().map(kth).collect::<Result<Vec<f32>>>()?;
-        Ok(Questions { rows, kth })
+        let mut queries = match self.logs.queries(snapshot, &self.name) {
+            Ok(queries) => queries,
+            Err(error) if needed => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, collection = self.name, "the log of queries cannot be learned from");
+                return Ok(None);
+            }
+        };
+        if queries.len() < MIN_LOGGED {
+            let why = format!(
+                "the log of collection {:?} has {} different queries, at least {MIN_LOGGED} are needed: log more (`Database::log_queries`), give some, or have them made up",
+                self.name,
+                queries.len()
+            );
+            return if needed { Err(Error::Router { why }) } else { Ok(None) };
+        }
+        fastrand::Rng::with_seed(self.options.pca.seed).shuffle(&mut queries);
+        let decoded = |query: Arc<[u8]>| decode(&query, config.dim, config.element);
+        Ok(Some(queries.into_iter().flat_map(decoded).collect()))
     }
 
     /// Writes the keys of all nodes, which nothing refers to yet.
@@ -254,7 +296,7 @@ impl<'d> RouterTraining<'d> {
         let keys = snapshot.rows(candidate.keys)?;
         let router = router_of(model, &candidate.landmarks, keys)?;
         let keys = Keys::new(keys);
-        let questions = HeldOut { queries: &held_out.rows, kth: &held_out.kth, k: self.k };
+        let questions = held_out.held_out(self.k);
         let go_on = || (self.progress)(RouterProgress::Calibrating).is_continue();
         let new = calibrate(&reader, keys, &router, questions, &go_on).map_err(from_route)?;
         let before = self.measure_current(&snapshot, &record, &reader, questions)?;
@@ -319,10 +361,12 @@ fn representable(mut rows: Vec<f32>, config: &IndexConfig) -> Vec<f32> {
     rows
 }
 
-/// Encoded queries and the distances of their true k-th neighbours.
-struct Questions {
-    rows: Vec<Vec<u8>>,
-    kth: Vec<f32>,
+/// A model, and what it is calibrated with.
+struct Learned {
+    trained: Trained,
+    questions: Questions,
+    /// Whether it learned from the log.
+    logged: bool,
 }
 
 /// Keys that are written and not in use.

@@ -174,6 +174,12 @@ impl Storage {
         self.engine.begin_write()
     }
 
+    /// As [`Storage::begin_write`], `None` where another write transaction is open.
+    pub fn try_begin_write(&self) -> Result<Option<WriteTxn>> {
+        let Some(writer) = self.engine.writer.try_lock_arc() else { return Ok(None) };
+        WriteTxn::begin(self.engine.clone(), writer).map(Some)
+    }
+
     /// Moves what is used to the front of the file and cuts the rest off; `true` if it got shorter. Waits for
     /// the write transaction to end; fails where a snapshot is alive.
     pub fn compact(&self) -> Result<bool> {

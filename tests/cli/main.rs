@@ -6,6 +6,7 @@ mod commands;
 #[path = "../../src/cli/crash_script.rs"]
 mod crash_script;
 mod demo;
+mod explain;
 mod import;
 mod interrupt;
 mod kill;

@@ -63,3 +63,49 @@ fn what_cannot_be_learned_from_is_refused() {
     scratch.run("train db --queries none.npy").refused(4, &["none.npy"]);
     scratch.run("router db").refused(2, &["no router"]);
 }
+
+#[test]
+fn queries_are_logged_learned_from_and_drift_is_measured() {
+    let points = rows(1500, 12, 31);
+    let scratch = Scratch::with_points(&points);
+    scratch.npy("queries.npy", &rows(120, 12, 33));
+    assert!(scratch.run("query-log db").done().stdout().contains("not logged"));
+    assert!(scratch.run("query-log db --json").json(0)["log"].is_null());
+    scratch.run("query-log db --set much").refused(2, &["number or off"]);
+    scratch.run("query-log db --set 0").refused(2, &["capacity", "1 to 100000"]);
+    assert_eq!(scratch.run("query-log db --set 800 --json").json(0)["log"]["capacity"], 800);
+    scratch.run("train db --from-log").refused(4, &["0 different queries", "500"]);
+    scratch.run("router db --drift").refused(2, &["no router"]);
+
+    let db = redknot::Database::open(scratch.path("db")).unwrap();
+    let collection = db.begin_read().unwrap().open_collection_named::<u64, ()>("points").unwrap();
+    for query in rows(900, 12, 32) {
+        collection.search(&query).run().unwrap();
+    }
+    drop((collection, db));
+    let shown = scratch.run("query-log db --json").json(0)["log"].take();
+    assert_eq!((shown["seen"].as_u64(), shown["kept"].as_u64()), (Some(900), Some(800)));
+    assert!(scratch.run("query-log db").done().stdout().contains("800 of 900"));
+    let trained = scratch.run("train db --steps 10 --json").json(0);
+    assert_eq!(trained["training"]["logged"], true);
+    assert!(scratch.run("router db").done().stdout().contains("logged queries"));
+
+    let drift = |words: &str| {
+        let run = scratch.run(words);
+        let code = run.code();
+        let report = run.json(code);
+        assert_eq!(code, i32::from(report["holds"] == false), "{report}");
+        report
+    };
+    let report = drift("router db --drift 100 --json");
+    assert_eq!((report["queries"].as_u64(), report["logged"].as_bool()), (Some(100), Some(true)));
+    assert_eq!(report["levels"].as_array().unwrap().len(), 8);
+    let report = drift("router db --drift --queries queries.npy --json");
+    assert_eq!((report["queries"].as_u64(), report["logged"].as_bool()), (Some(120), Some(false)));
+    let told = scratch.run("router db --drift 60").stdout();
+    assert!(told.contains("60 logged queries") && told.contains("as promised"), "{told}");
+    scratch.run("router db --drift 20").refused(4, &["at least 50"]);
+    scratch.run("router db --queries queries.npy").refused(2, &["--drift"]);
+    assert!(scratch.run("query-log db --set off --json").json(0)["log"].is_null());
+    scratch.run("verify db").done();
+}

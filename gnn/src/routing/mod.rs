@@ -15,7 +15,7 @@ mod projection;
 mod query_encoder;
 mod search;
 
-pub use calibrate::{Calibration, Figures, HeldOut, Level, Measured, Plan, calibrate};
+pub use calibrate::{Calibration, Figures, HeldOut, Level, Measured, Plan, calibrate, measure};
 pub use effort::{Effort, Mode};
 pub use encode_nodes::encode_nodes;
 pub use error::{ModelError, RouteError};

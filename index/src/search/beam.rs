@@ -1,6 +1,6 @@
 //! The two loops of HNSW search (Malkov & Yashunin 2016, algorithm 2): greedy descent and best-first search.
 
-use super::{Neighbor, Scratch, keep_unvisited};
+use super::{Neighbor, Scratch, Trace, keep_unvisited};
 use crate::{Error, VectorRows, distance::Kernel};
 
 /// Rows whose distances are computed in one call of the kernel.
@@ -103,15 +103,30 @@ impl<'a, G: Adjacency, R: VectorRows + ?Sized> Searcher<'a, G, R> {
         layer: u8,
         scratch: &mut Scratch,
     ) -> Result<Neighbor, Error> {
+        self.descend_traced(query, from, layer, scratch, &mut ())
+    }
+
+    /// The same, watched.
+    pub(crate) fn descend_traced(
+        &self,
+        query: Query<'_>,
+        from: Neighbor,
+        layer: u8,
+        scratch: &mut Scratch,
+        trace: &mut impl Trace,
+    ) -> Result<Neighbor, Error> {
         let mut best = from;
         loop {
             let here = best.id;
+            trace.descend(layer, here);
             scratch.fresh.clear();
             scratch.fresh.extend(self.graph.links(here, layer)?);
             scratch.hops += 1;
             scratch.distances += scratch.fresh.len() as u64;
             self.neighbors(query, &scratch.fresh, |neighbor| {
-                if neighbor.distance < best.distance {
+                let nearer = neighbor.distance < best.distance;
+                trace.measure(neighbor, nearer);
+                if nearer {
                     best = neighbor;
                 }
             })?;
@@ -145,6 +160,19 @@ impl<'a, G: Adjacency, R: VectorRows + ?Sized> Searcher<'a, G, R> {
         ef: usize,
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
+        self.beam_traced(query, from, layer, ef, scratch, &mut ())
+    }
+
+    /// The same, watched.
+    pub(crate) fn beam_traced(
+        &self,
+        query: Query<'_>,
+        from: Neighbor,
+        layer: u8,
+        ef: usize,
+        scratch: &mut Scratch,
+        trace: &mut impl Trace,
+    ) -> Result<(), Error> {
         let len = self.graph.len();
         let Scratch { candidates, visited, fresh, distances, hops } = scratch;
         visited.reset(len as usize);
@@ -154,6 +182,7 @@ impl<'a, G: Adjacency, R: VectorRows + ?Sized> Searcher<'a, G, R> {
         let mut rows: [&[u8]; BATCH] = [&[]; BATCH];
         let mut computed = [0.0; BATCH];
         while let Some(id) = candidates.expand_next() {
+            trace.expand(id, candidates.bound());
             let count = keep_unvisited(self.graph.links(id, layer)?, len, visited, fresh)?;
             for next in candidates.unexpanded().take(2) {
                 self.graph.prefetch(next, layer);
@@ -167,7 +196,9 @@ impl<'a, G: Adjacency, R: VectorRows + ?Sized> Searcher<'a, G, R> {
                 let (rows, computed) = (&rows[..ids.len()], &mut computed[..ids.len()]);
                 self.kernel.distances(query.bytes, query.scale, rows, computed);
                 for (&id, &mut distance) in ids.iter().zip(computed) {
-                    if candidates.insert(Neighbor { id, distance }).is_some_and(|place| place < SOON) {
+                    let place = candidates.insert(Neighbor { id, distance });
+                    trace.measure(Neighbor { id, distance }, place.is_some());
+                    if place.is_some_and(|place| place < SOON) {
                         self.graph.prefetch_place(id, layer);
                     }
                 }

@@ -86,6 +86,12 @@ impl Candidates {
         self.keys.len() == self.capacity
     }
 
+    /// Distance of the last row, once the list is as long as it gets.
+    #[inline]
+    pub fn bound(&self) -> Option<f32> {
+        if self.is_full() { self.keys.last().map(|&key| distance(key)) } else { None }
+    }
+
     /// The rows that are not expanded yet, the nearest first.
     #[inline]
     pub fn unexpanded(&self) -> impl Iterator<Item = u32> + '_ {
@@ -164,6 +170,7 @@ mod tests {
     fn expands_each_row_once_and_goes_back_for_nearer_ones() {
         let mut candidates = Candidates::default();
         candidates.reset(3);
+        assert_eq!(candidates.bound(), None);
         for (id, distance) in [(0, 2.0), (1, 4.0)] {
             candidates.insert(Neighbor { id, distance });
         }
@@ -174,6 +181,7 @@ mod tests {
         assert_eq!(candidates.get(1), Some(Neighbor { id: 0, distance: 2.0 }));
         assert_eq!(candidates.get(3), None);
         assert!(candidates.is_full() && candidates.len() == 3);
+        assert_eq!(candidates.bound(), Some(3.0));
         let left: Vec<Neighbor> = candidates.unexpanded_neighbors().collect();
         assert_eq!(left, [Neighbor { id: 2, distance: 1.0 }, Neighbor { id: 3, distance: 3.0 }]);
         let order: Vec<u32> = std::iter::from_fn(|| candidates.expand_next()).collect();

@@ -3,12 +3,14 @@
 mod beam;
 mod candidates;
 mod scratch;
+mod trace;
 mod visited;
 
 pub(crate) use beam::{Adjacency, Query, Searcher};
 pub use candidates::Candidates;
 pub(crate) use candidates::MAX_ROWS;
 pub use scratch::{Scratch, ScratchPool};
+pub use trace::Trace;
 pub use visited::Visited;
 pub(crate) use visited::keep_unvisited;
 

@@ -4,7 +4,7 @@ use redknot_storage::{Rows, View};
 
 use super::scan::Scan;
 use super::{StoredLinks, StoredRows, UNLINKED, level_of};
-use crate::search::{Adjacency, Query, SCRATCHES, Searcher};
+use crate::search::{Adjacency, Query, SCRATCHES, Searcher, Trace};
 use crate::{Error, IndexConfig, IndexRecord, Kernel, Neighbor, Scratch};
 
 /// A distance costs this much more when the graph leads to the row than when rows are read in order.
@@ -113,10 +113,20 @@ impl<'v> Reader<'v> {
     ///
     /// Rows that are not linked yet are scanned, so what is committed is found.
     pub fn search(&self, query: &[u8], params: SearchParams) -> Result<Found, Error> {
+        self.search_traced(query, params, &mut ())
+    }
+
+    /// As [`Reader::search`], watched. Rows that are scanned are counted, and not told one by one.
+    pub fn search_traced(
+        &self,
+        query: &[u8],
+        params: SearchParams,
+        trace: &mut impl Trace,
+    ) -> Result<Found, Error> {
         self.check_query(query)?;
         SCRATCHES.with(|scratch| {
             let ef = params.ef.max(params.k);
-            let mut found = self.search_graph(query, ef, params.k, scratch)?;
+            let mut found = self.search_graph(query, ef, params.k, scratch, trace)?;
             let scan = Scan::new(self, query);
             found.distances += scan.nodes(self.record.unlinked.iter(), params.k, &mut found.neighbors)?;
             if found.neighbors.len() < params.k.min(self.record.live as usize) {
@@ -170,6 +180,7 @@ impl<'v> Reader<'v> {
         ef: usize,
         keep: usize,
         scratch: &mut Scratch,
+        trace: &mut impl Trace,
     ) -> Result<Found, Error> {
         let (distances, hops) = (scratch.distances(), scratch.hops());
         let mut found =
@@ -180,10 +191,12 @@ impl<'v> Reader<'v> {
             let query = Query::new(&self.kernel, query);
             let mut nearest = searcher.neighbor(query, entry)?;
             found.distances = 1;
+            trace.enter(entry);
+            trace.measure(nearest, true);
             for layer in (1..=self.record.top_level).rev() {
-                nearest = searcher.descend(query, nearest, layer, scratch)?;
+                nearest = searcher.descend_traced(query, nearest, layer, scratch, trace)?;
             }
-            searcher.beam(query, nearest, 0, ef, scratch)?;
+            searcher.beam_traced(query, nearest, 0, ef, scratch, trace)?;
             found.neighbors.extend(scratch.candidates.iter().take(keep));
         }
         found.distances += scratch.distances() - distances;
@@ -210,7 +223,7 @@ impl<'v> Reader<'v> {
                 found.hops = hops;
                 return Ok(found);
             }
-            let mut found = self.search_graph(query, ef, ef, scratch)?;
+            let mut found = self.search_graph(query, ef, ef, scratch, &mut ())?;
             distances += found.distances;
             hops += found.hops;
             let looked_at = found.neighbors.len();

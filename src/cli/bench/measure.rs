@@ -53,6 +53,17 @@ impl Queries {
     pub(in crate::cli) fn coordinates(&self, index: usize) -> Vec<f32> {
         self.values.row_as_f32(index, self.dim)
     }
+
+    /// The queries of the file that an option names, if one does, one behind the other.
+    #[cfg(feature = "routing")]
+    pub(in crate::cli) fn flat(
+        path: Option<&Path>,
+        config: &IndexConfig,
+    ) -> Result<Option<Vec<f32>>, CliError> {
+        let Some(path) = path else { return Ok(None) };
+        let queries = Queries::load(path, None, config)?;
+        Ok(Some((0..queries.len()).flat_map(|index| queries.coordinates(index)).collect()))
+    }
 }
 
 /// How hard to look.

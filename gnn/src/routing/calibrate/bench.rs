@@ -57,6 +57,24 @@ pub fn calibrate(
     })
 }
 
+/// Measures given plans on the same queries; times as they were taken, not fitted.
+///
+/// # Errors
+/// As [`calibrate`].
+pub fn measure(
+    reader: &Reader<'_>,
+    keys: Keys<'_>,
+    router: &Router,
+    held_out: HeldOut<'_>,
+    plans: &[Plan],
+    go_on: &(dyn Fn() -> bool + Sync),
+) -> Result<Vec<Measured>, RouteError> {
+    let bench = Bench { reader, keys, router, held_out, go_on };
+    let mut measured = bench.counted(plans.to_vec())?;
+    bench.time(&mut [&mut measured])?;
+    Ok(measured)
+}
+
 /// Replaces the times of plans of one kind by what their counts take.
 fn smooth(plans: &mut [Measured]) {
     if let Some(cost) = Cost::fit(plans) {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Effort;
 
-pub use bench::calibrate;
+pub use bench::{calibrate, measure};
 
 /// Queries with their true answers, which the model was not trained on.
 #[derive(Clone, Copy, Debug)]
@@ -147,6 +147,23 @@ impl Calibration {
         }
     }
 
+    /// What greedy search was measured to find with the least effort of at least `ef`; with the most where none is.
+    pub fn greedy_recall(&self, ef: usize) -> f64 {
+        let enough = |point: &&Measured| matches!(point.plan, Plan::Greedy(measured) if measured >= ef);
+        let point = self.greedy.iter().find(enough).or(self.greedy.last());
+        point.map_or(1.0, |point| point.figures.recall)
+    }
+
+    /// The least effort of routed search that was measured to reach `recall`; the most where none did, the default where
+    /// none was measured.
+    pub fn routed_effort(&self, recall: f64) -> Effort {
+        let best = self.level(recall).routed.or(self.routed.last().copied());
+        match best.map(|point| point.plan) {
+            Some(Plan::Routed(effort)) => effort,
+            _ => Effort::default(),
+        }
+    }
+
     /// The fastest plan that finds at least as much as greedy search with `ef`.
     pub fn plan_for_ef(&self, ef: usize) -> Plan {
         let greedy = Plan::Greedy(ef);
@@ -223,6 +240,9 @@ mod tests {
         assert_eq!(calibration.plan_for_ef(30), Plan::Greedy(30), "nothing else finds as much as ef = 40");
         assert_eq!(calibration.plan_for_ef(100), Plan::Greedy(100), "beyond what was measured");
         assert_eq!(Calibration::default().plan(0.9), None);
+        assert_eq!((calibration.greedy_recall(15), calibration.greedy_recall(99)), (0.9, 0.99));
+        assert_eq!((calibration.routed_effort(0.9).gamma, calibration.routed_effort(0.99).gamma), (1.2, 1.2));
+        assert_eq!(Calibration::default().routed_effort(0.9), Effort::default());
     }
 
     #[test]

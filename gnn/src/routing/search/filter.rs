@@ -1,13 +1,13 @@
 //! Exact distances decide the order of expansion; keys only decide which nodes get one.
 
-use redknot_index::Neighbor;
+use redknot_index::{Neighbor, Trace};
 
-use super::StopReason;
 use super::walk::Walk;
+use super::{Scratch, StopReason};
 use crate::routing::effort::widen;
 use crate::routing::{Landmarks, RouteError};
 
-impl Walk<'_, '_> {
+impl<T: Trace> Walk<'_, '_, T> {
     /// Best-first search as the greedy one, which passes over nodes whose estimate is too far.
     pub(super) fn filter(&mut self, landmarks: &Landmarks) -> Result<StopReason, RouteError> {
         let Some(entry) = self.enter(landmarks)? else { return Ok(StopReason::NoGraph) };
@@ -18,19 +18,28 @@ impl Walk<'_, '_> {
                 Err(stop) => return Ok(stop),
             };
             let fresh = self.expand(node)?;
-            let bound = self.bound();
-            let scratch = &mut *self.scratch;
-            let mut kept = 0;
-            for place in 0..fresh {
-                scratch.links[kept] = scratch.links[place];
-                kept += usize::from(scratch.estimates[place] < bound);
-            }
-            let links = std::mem::take(&mut scratch.links);
+            let kept = self.keep_promising(fresh);
+            let links = std::mem::take(&mut self.scratch.links);
             let measured = self.measure(&links[..kept]);
             self.scratch.links = links;
             measured?;
             self.look_ahead()?;
         }
+    }
+
+    /// Moves those of the first `fresh` of `scratch.links` to the front that are worth a distance; returns how many.
+    fn keep_promising(&mut self, fresh: usize) -> usize {
+        let bound = self.bound();
+        let mut kept = 0;
+        for place in 0..fresh {
+            let Scratch { links, estimates, .. } = &mut *self.scratch;
+            let (id, estimate) = (links[place], estimates[place]);
+            links[kept] = id;
+            let keep = estimate < bound;
+            kept += usize::from(keep);
+            self.trace.score(self.in_distances(Neighbor { id, distance: estimate }), keep);
+        }
+        kept
     }
 
     /// Estimates from here on are not worth a distance.
@@ -46,8 +55,10 @@ impl Walk<'_, '_> {
     fn measure(&mut self, nodes: &[u32]) -> Result<(), RouteError> {
         self.distances += nodes.len() as u64;
         let pool = &mut self.scratch.pool;
+        let trace = &mut *self.trace;
         Ok(self.probe.distances(nodes, |neighbor: Neighbor| {
-            pool.insert(neighbor);
+            let place = pool.insert(neighbor);
+            trace.measure(neighbor, place.is_some());
         })?)
     }
 }

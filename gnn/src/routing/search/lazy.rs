@@ -1,10 +1,12 @@
 //! Keys decide the order of expansion; exact distances of what is expanded decide when to stop.
 
+use redknot_index::Trace;
+
 use super::StopReason;
 use super::walk::Walk;
 use crate::routing::{Landmarks, RouteError};
 
-impl Walk<'_, '_> {
+impl<T: Trace> Walk<'_, '_, T> {
     /// Expands nodes in the order of their estimates and computes the exact distance of each, then re-ranks the best
     /// of those that were not expanded.
     pub(super) fn lazy(&mut self, landmarks: &Landmarks) -> Result<StopReason, RouteError> {

@@ -6,8 +6,9 @@ mod rerank;
 mod route;
 mod walk;
 
-use redknot_index::{Candidates, Metric, Neighbor, Reader, ScratchPool, Visited, decode_into};
+use redknot_index::{Candidates, Metric, Neighbor, Reader, ScratchPool, Trace, Visited, decode_into};
 use redknot_storage::Rows;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Effort, EncodedQuery, InlineGraph, KeyModel, Landmarks, Mode, ModelError, QueryEncoder, RouteError,
@@ -16,7 +17,7 @@ use super::{
 use walk::{BATCH, Walk, smallest};
 
 /// Why a search ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StopReason {
     /// The next node was farther than γ times the k-th.
@@ -148,13 +149,31 @@ impl Router {
         k: usize,
         effort: &Effort,
     ) -> Result<Routed, RouteError> {
+        self.search_traced(reader, keys, query, k, effort, &mut ())
+    }
+
+    /// As [`Router::search`], watched; estimates are told as distances of the index. Scoring the landmarks is counted, and
+    /// not told one by one, and so are rows that are scanned.
+    ///
+    /// # Errors
+    /// As [`Router::search`].
+    pub fn search_traced(
+        &self,
+        reader: &Reader<'_>,
+        keys: Keys<'_>,
+        query: &[u8],
+        k: usize,
+        effort: &Effort,
+        trace: &mut impl Trace,
+    ) -> Result<Routed, RouteError> {
         effort.check()?;
         let unit = self.check(reader, keys)?;
         let probe = reader.probe(query)?;
         let k = k.min(reader.live() as usize);
         SCRATCHES.with(|scratch| {
             self.encode(reader, query, scratch)?;
-            let mut walk = Walk::new(&self.encoder, probe, keys, scratch, k, *effort, unit, reader.live());
+            let mut walk =
+                Walk::new(&self.encoder, probe, keys, scratch, k, *effort, unit, reader.live(), trace);
             let stop = match (k, effort.mode) {
                 (0, _) if probe.entry().is_none() => StopReason::NoGraph,
                 (0, _) => StopReason::Exhausted,

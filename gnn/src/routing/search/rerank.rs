@@ -1,5 +1,7 @@
 //! Exact distances for the candidates with the best estimates.
 
+use redknot_index::Trace;
+
 use super::walk::Walk;
 use crate::routing::RouteError;
 use crate::routing::effort::widen;
@@ -7,9 +9,10 @@ use crate::routing::effort::widen;
 /// Rows whose distances are computed together, while the next ones are fetched.
 const BATCH: usize = 8;
 
-impl Walk<'_, '_> {
+impl<T: Trace> Walk<'_, '_, T> {
     /// Computes the exact distances of `scratch.shortlist`, until an estimate is too far for the rest to matter.
     pub(super) fn rerank(&mut self) -> Result<(), RouteError> {
+        self.trace.rerank();
         self.prefetch_vectors(0);
         let mut first = 0;
         while first < self.scratch.shortlist.len() {

@@ -1,12 +1,12 @@
 //! What the modes of search share: the way in, the next hop, and scoring.
 
-use redknot_index::{Neighbor, Probe, Visited};
+use redknot_index::{Neighbor, Probe, Trace, Visited};
 use redknot_storage::prefetch;
 
 use super::{Keys, Scratch, StopReason};
 use crate::routing::effort::widen;
 use crate::routing::inline::{InlineGraph, InlineRow};
-use crate::routing::{Effort, Landmarks, QueryEncoder, RouteError};
+use crate::routing::{Effort, Landmarks, Mode, QueryEncoder, RouteError};
 
 /// Keys scored in one call of the kernel.
 pub(super) const BATCH: usize = 32;
@@ -14,7 +14,7 @@ pub(super) const BATCH: usize = 32;
 const SOON: usize = 4;
 
 /// One search under way.
-pub(super) struct Walk<'w, 'v> {
+pub(super) struct Walk<'w, 'v, T> {
     encoder: &'w QueryEncoder,
     pub(super) probe: Probe<'w, 'v>,
     keys: Keys<'v>,
@@ -26,9 +26,10 @@ pub(super) struct Walk<'w, 'v> {
     pub(super) distances: u64,
     pub(super) key_scores: u64,
     pub(super) hops: u64,
+    pub(super) trace: &'w mut T,
 }
 
-impl<'w, 'v> Walk<'w, 'v> {
+impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
     #[expect(clippy::too_many_arguments, reason = "what one search is made of, put together in one place")]
     pub(super) fn new(
         encoder: &'w QueryEncoder,
@@ -39,14 +40,15 @@ impl<'w, 'v> Walk<'w, 'v> {
         effort: Effort,
         unit: f32,
         live: u32,
-    ) -> Walk<'w, 'v> {
+        trace: &'w mut T,
+    ) -> Walk<'w, 'v, T> {
         probe.reset(&mut scratch.visited);
         // No list need be longer than there are rows.
         let live = live as usize;
         let effort = Effort { rerank: effort.rerank.min(live), ef: effort.ef.min(live), ..effort };
         scratch.pool.reset(effort.ef.max(effort.rerank).max(k));
         scratch.nearest.reset(k);
-        Walk { encoder, probe, keys, scratch, k, effort, unit, distances: 0, key_scores: 0, hops: 0 }
+        Walk { encoder, probe, keys, scratch, k, effort, unit, distances: 0, key_scores: 0, hops: 0, trace }
     }
 
     /// The node to begin with, with its estimate, marked as visited: the best landmark that is still in the graph, else
@@ -64,7 +66,7 @@ impl<'w, 'v> Walk<'w, 'v> {
             let id = landmarks.nodes()[place];
             if self.probe.is_linked(id)? {
                 self.scratch.visited.insert(id);
-                return Ok(Some(Neighbor { id, distance: estimate }));
+                return Ok(Some(self.entered(Neighbor { id, distance: estimate })));
             }
             estimates[place] = f32::INFINITY;
         }
@@ -72,7 +74,13 @@ impl<'w, 'v> Walk<'w, 'v> {
         self.scratch.links.clear();
         self.scratch.links.push(entry);
         self.score(1)?;
-        Ok(Some(Neighbor { id: entry, distance: self.scratch.estimates[0] }))
+        Ok(Some(self.entered(Neighbor { id: entry, distance: self.scratch.estimates[0] })))
+    }
+
+    fn entered(&mut self, entry: Neighbor) -> Neighbor {
+        self.trace.enter(entry.id);
+        self.trace.score(self.in_distances(entry), true);
+        entry
     }
 
     /// The node to expand next, taken from the candidates; or why there is none. `kth` is how far the k-th is, in the
@@ -87,6 +95,7 @@ impl<'w, 'v> Walk<'w, 'v> {
             return Err(StopReason::HopLimit);
         }
         self.scratch.pool.expand_next();
+        self.trace.expand(next.id, kth.map(|kth| self.reach(kth) / self.order_unit()));
         Ok(next.id)
     }
 
@@ -163,7 +172,9 @@ impl<'w, 'v> Walk<'w, 'v> {
     pub(super) fn insert_estimates(&mut self, count: usize, bound: f32) {
         let Scratch { pool, links, estimates, .. } = &mut *self.scratch;
         for (&id, &distance) in links[..count].iter().zip(&*estimates) {
-            if distance < bound && pool.insert(Neighbor { id, distance }).is_some_and(|place| place < SOON) {
+            let place = if distance < bound { pool.insert(Neighbor { id, distance }) } else { None };
+            self.trace.score(Neighbor { id, distance: distance / self.unit }, place.is_some());
+            if place.is_some_and(|place| place < SOON) {
                 match self.keys.inline {
                     Some(inline) => inline.prefetch(id),
                     None => self.probe.prefetch_place(id),
@@ -211,6 +222,18 @@ impl<'w, 'v> Walk<'w, 'v> {
         distance * self.unit
     }
 
+    /// A node with its estimate, as a distance of the index.
+    #[inline]
+    pub(super) fn in_distances(&self, estimate: Neighbor) -> Neighbor {
+        Neighbor { id: estimate.id, distance: estimate.distance / self.unit }
+    }
+
+    /// What candidates are ordered by, over a distance of the index.
+    #[inline]
+    fn order_unit(&self) -> f32 {
+        if self.effort.mode == Mode::Filter { 1.0 } else { self.unit }
+    }
+
     /// How far a node may be to be worth expanding, once the k-th is this far.
     #[inline]
     pub(super) fn reach(&self, kth: f32) -> f32 {
@@ -222,8 +245,10 @@ impl<'w, 'v> Walk<'w, 'v> {
     pub(super) fn add_exact(&mut self, nodes: &[u32]) -> Result<(), RouteError> {
         self.distances += nodes.len() as u64;
         let nearest = &mut self.scratch.nearest;
+        let trace = &mut *self.trace;
         Ok(self.probe.distances(nodes, |neighbor| {
-            nearest.insert(neighbor);
+            let place = nearest.insert(neighbor);
+            trace.measure(neighbor, place.is_some());
         })?)
     }
 }
