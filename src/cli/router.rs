@@ -1,12 +1,17 @@
 //! `redknot router`
 
-use std::io::{self, Write};
+#[cfg_attr(not(feature = "onnx"), path = "router/without_onnx.rs")]
+mod onnx;
 
-use redknot::RouterInfo;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
 use redknot::routing::{Level, Plan};
+use redknot::{CollectionInfo, RouterInfo};
 use serde::Serialize;
 
 use super::Outcome;
+use super::bench::measure::Queries;
 use super::error::CliError;
 use super::open::{CollectionArgs, DatabaseArgs};
 use super::output::{self, Output, Report};
@@ -22,8 +27,25 @@ pub(super) struct Args {
     collection: CollectionArgs,
 
     /// What to do with it; without, it is shown.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, conflicts_with_all = ["export", "import"])]
     set: Option<Setting>,
+
+    /// Write its key model to an ONNX file, in the place of what is there.
+    #[arg(long, value_name = "FILE", conflicts_with = "import")]
+    export: Option<PathBuf>,
+
+    /// Make a router of an ONNX file, and keep it if it gains.
+    #[arg(long, value_name = "FILE")]
+    import: Option<PathBuf>,
+
+    /// Queries to measure an imported router with (.npy, .fvecs, .bvecs or .jsonl). Without, they are made up from the
+    /// rows.
+    #[arg(long, value_name = "FILE", requires = "import")]
+    held_out: Option<PathBuf>,
+
+    /// Rows that searches will ask an imported router for, at most.
+    #[arg(short, default_value_t = 10, requires = "import")]
+    k: usize,
 }
 
 /// What can be done with a router.
@@ -39,6 +61,12 @@ enum Setting {
 
 /// Runs `redknot router`.
 pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
+    if let Some(to) = &args.export {
+        return onnx::export(args, to);
+    }
+    if let Some(from) = &args.import {
+        return onnx::import(args, from);
+    }
     let database = match args.set {
         None => args.database.open_to_read()?,
         Some(_) => args.database.open_to_write()?,
@@ -138,4 +166,14 @@ pub(super) fn level_table(levels: &[Level]) -> String {
         table.add_row(row);
     }
     table.trim_fmt()
+}
+
+/// The queries of a file, one behind the other.
+pub(super) fn load_queries(
+    path: Option<&PathBuf>,
+    info: &CollectionInfo,
+) -> Result<Option<Vec<f32>>, CliError> {
+    let Some(path) = path else { return Ok(None) };
+    let queries = Queries::load(path, None, &info.config)?;
+    Ok(Some((0..queries.len()).flat_map(|index| queries.coordinates(index)).collect()))
 }

@@ -7,17 +7,16 @@ use std::sync::Mutex;
 
 use redknot::routing::Level;
 use redknot::train::{PcaOptions, TrainOptions, TrainPhase};
-use redknot::{CollectionInfo, Database, RouterProgress, Training, TrainingReport};
+use redknot::{Database, RouterProgress, Training, TrainingReport};
 use serde::Serialize;
 
 use super::Outcome;
-use super::bench::measure::Queries;
 use super::error::CliError;
 use super::interrupt::Interrupt;
 use super::open::{CollectionArgs, DatabaseArgs};
 use super::output::{self, Output, Report};
 use super::progress::Progress;
-use super::router::level_table;
+use super::router::{level_table, load_queries};
 
 /// Arguments of `redknot train`.
 #[derive(Debug, clap::Args)]
@@ -102,8 +101,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
     let database = args.database.open_to_write()?;
     let info = args.collection.find(&database)?;
     let interrupt = Interrupt::catch()?;
-    let queries = load(args.queries.as_ref(), &info)?;
-    let held_out = load(args.held_out.as_ref(), &info)?;
+    let queries = load_queries(args.queries.as_ref(), &info)?;
+    let held_out = load_queries(args.held_out.as_ref(), &info)?;
     let pca = PcaOptions {
         key_bytes: args.key_bytes,
         lambda: args.lambda,
@@ -183,11 +182,4 @@ fn show(progress: &mut Progress, step: RouterProgress) {
         RouterProgress::Calibrating => progress.phase("calibrating"),
         _ => {}
     }
-}
-
-/// The queries of a file, one behind the other.
-fn load(path: Option<&PathBuf>, info: &CollectionInfo) -> Result<Option<Vec<f32>>, CliError> {
-    let Some(path) = path else { return Ok(None) };
-    let queries = Queries::load(path, None, &info.config)?;
-    Ok(Some((0..queries.len()).flat_map(|index| queries.coordinates(index)).collect()))
 }

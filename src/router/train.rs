@@ -1,41 +1,25 @@
-//! Training a router on the database itself, and the gate that it has to pass.
+//! Training a router on the database itself.
 
 use std::fmt;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use rayon::prelude::*;
-use redknot_gnn::routing::{Calibration, HeldOut, KeyEncoder, KeyModel, Level, RouteError, calibrate};
-use redknot_gnn::train::{self, Queries, TrainError, TrainOptions, TrainProgress, TrainReport, Trained};
-use redknot_index::{Element, IndexConfig, Metric, Reader, VectorRef, encode};
-use redknot_storage::{ArrayId, Snapshot, Storage, View};
+use redknot_gnn::routing::Level;
+use redknot_gnn::train::{self, Corpus, Queries, TrainError, TrainOptions, TrainReport, Trained};
+use redknot_index::{Element, IndexConfig, Metric, Reader};
+use redknot_storage::Storage;
 
-use super::cache::{Routers, router_of};
-use super::encode::{from_route, landmarks, make_keys};
-use super::record::{RouterRecord, Training, levels, write};
-use crate::catalog::{self, Record, RouterKeys};
+use super::cache::Routers;
+use super::gate::{Gate, Questions, RouterProgress, Verdict};
+use super::record::Training;
+use crate::catalog;
 use crate::error::{Error, Result};
 
 /// Of the queries given, a tenth is held out for the calibration, at most this many.
 const HELD_OUT: usize = 1000;
-/// Fewer queries calibrate nothing.
-const MIN_HELD_OUT: usize = 50;
-
 /// Queries made up to calibrate with lie about as far from the data as its rows do from each other: nearer ones are easier
 /// to answer than real ones, and promise too much.
 const CALIBRATION_NOISE: f32 = 1.0;
-
-/// What training is doing.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum RouterProgress {
-    /// Fitting the model.
-    Learning(TrainProgress),
-    /// Making the key of every node.
-    Keys,
-    /// Searching for held-out queries with many efforts.
-    Calibrating,
-}
 
 /// What training came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,28 +45,16 @@ pub struct TrainingReport {
 /// changes. Reading and writing go on meanwhile, but for the moments in which the keys are written.
 #[must_use = "a training does nothing until it is run"]
 pub struct RouterTraining<'d> {
-    storage: &'d Storage,
-    routers: &'d Routers,
-    name: String,
+    gate: Gate<'d>,
     queries: Option<&'d [f32]>,
     held_out: Option<&'d [f32]>,
-    k: usize,
     options: TrainOptions,
-    progress: Box<dyn Fn(RouterProgress) -> ControlFlow<()> + Sync + 'd>,
 }
 
 impl<'d> RouterTraining<'d> {
     pub(crate) fn new(storage: &'d Storage, routers: &'d Routers, name: &str) -> RouterTraining<'d> {
-        RouterTraining {
-            storage,
-            routers,
-            name: name.into(),
-            queries: None,
-            held_out: None,
-            k: 10,
-            options: TrainOptions::default(),
-            progress: Box::new(|_| ControlFlow::Continue(())),
-        }
+        let gate = Gate::new(storage, routers, name);
+        RouterTraining { gate, queries: None, held_out: None, options: TrainOptions::default() }
     }
 
     /// Queries like those to come, one behind the other, of as many numbers each as the collection has dimensions.
@@ -101,7 +73,7 @@ impl<'d> RouterTraining<'d> {
     /// How many rows searches will ask for: efforts are calibrated for as many, and hold for fewer. 10 by default;
     /// searches for more are greedy.
     pub fn k(mut self, k: usize) -> Self {
-        self.k = k;
+        self.gate.k = k;
         self
     }
 
@@ -114,56 +86,33 @@ impl<'d> RouterTraining<'d> {
     /// Called now and then, from any thread; breaking cancels the training with [`Error::Cancelled`], and nothing has
     /// changed.
     pub fn progress(mut self, progress: impl Fn(RouterProgress) -> ControlFlow<()> + Sync + 'd) -> Self {
-        self.progress = Box::new(progress);
+        self.gate.progress = Box::new(progress);
         self
     }
 
     /// Trains.
     pub fn run(self) -> Result<TrainingReport> {
-        crate::query::check_k(self.k)?;
+        crate::query::check_k(self.gate.k)?;
         let start = Instant::now();
         let (trained, held_out) = self.learn()?;
         let Trained { model, report: fit } = trained;
-        let candidate = self.write_candidate(&model)?;
-        let judged = self.judge(&model, &candidate, &held_out);
-        let (calibration, before) = match judged {
-            Ok(judged) => judged,
-            Err(error) => {
-                self.drop_candidate()?;
-                return Err(error);
-            }
-        };
-        let training = Training {
+        let verdict = self.gate.pass(&model, &held_out, |rows| Training {
             queries: fit.training_queries,
             synthesised: fit.synthesised,
             held_out: held_out.rows.len(),
             order_before: fit.pca.order.into(),
             order_after: fit.learned.order.into(),
             seconds: start.elapsed().as_secs_f64(),
-            rows: candidate.rows,
-        };
-        let router = RouterRecord::new(candidate.landmarks, calibration, training);
-        let new = router.levels();
-        let before = before.as_ref().map(levels);
-        let accepted = router.gains() && before.as_ref().is_none_or(|before| better(&new, before));
-        let report = TrainingReport { accepted, levels: new, before, training: router.training.clone(), fit };
-        // A verdict is kept even if it is "no gain", unless it would take the place of a router that does gain.
-        if accepted || report.before.is_none() {
-            self.adopt(&model, router, candidate.keys, candidate.epoch)?;
-        } else {
-            self.drop_candidate()?;
-        }
-        Ok(report)
-    }
-
-    fn go_on(&self, progress: RouterProgress) -> Result<()> {
-        if (self.progress)(progress).is_break() { Err(Error::Cancelled) } else { Ok(()) }
+            rows,
+        })?;
+        let Verdict { accepted, levels, before, training } = verdict;
+        Ok(TrainingReport { accepted, levels, before, training, fit })
     }
 
     /// Fits the model. The queries to calibrate with are not among those that it learns from.
     fn learn(&self) -> Result<(Trained, Questions)> {
-        let snapshot = self.storage.snapshot()?;
-        let record = catalog::existing(&snapshot, &self.name)?;
+        let snapshot = self.gate.storage.snapshot()?;
+        let record = catalog::existing(&snapshot, &self.gate.name)?;
         let reader = Reader::open(&*snapshot, &record.index)?;
         let dim = record.index.config().dim;
         let made_up;
@@ -177,126 +126,27 @@ impl<'d> RouterTraining<'d> {
             }
             (None, Some(held_out)) => (None, held_out),
             (None, None) => {
-                let options = TrainOptions { noise: CALIBRATION_NOISE, ..self.options.clone() };
-                let rows = train::synthesise(&reader, HELD_OUT, &options).map_err(from_train)?;
-                made_up = representable(rows, &record.index.config());
+                made_up = make_up(&reader, &record.index.config(), &self.options)?;
                 (None, made_up.as_slice())
             }
         };
-        let questions = self.questions(&reader, &record, held_out)?;
+        let questions = self.gate.questions(&reader, &record, held_out)?;
         let queries = Queries { training, held_out: Some(held_out) };
-        let report = |progress| (self.progress)(RouterProgress::Learning(progress));
+        let report = |progress| (self.gate.progress)(RouterProgress::Learning(progress));
         let trained = train::train(&reader, &queries, &self.options, &report).map_err(from_train)?;
         Ok((trained, questions))
     }
+}
 
-    /// The queries to calibrate with, and the distances of their true k-th neighbours.
-    fn questions(&self, reader: &Reader<'_>, record: &Record, queries: &[f32]) -> Result<Questions> {
-        let config = record.index.config();
-        let mut rows = Vec::new();
-        for query in queries.chunks(config.dim) {
-            let mut bytes = Vec::with_capacity(config.row_bytes());
-            let query = VectorRef::from(query);
-            encode(query, config.dim, config.element, config.metric, config.row_bytes(), &mut bytes)?;
-            rows.push(bytes);
-        }
-        if rows.len() < MIN_HELD_OUT {
-            return Err(Error::Router {
-                why: format!(
-                    "{} queries to calibrate with, at least {MIN_HELD_OUT} are needed: give ten times as many to train with, or others to hold out",
-                    rows.len()
-                ),
-            });
-        }
-        let kth = |query: &Vec<u8>| {
-            self.go_on(RouterProgress::Calibrating)?;
-            let nearest = reader.search_exact(query, self.k, None)?.neighbors;
-            Ok(nearest.last().map_or(f32::INFINITY, |neighbor| neighbor.distance))
-        };
-        let kth = rows.par_iter().map(kth).collect::<Result<Vec<f32>>>()?;
-        Ok(Questions { rows, kth })
-    }
-
-    /// Writes the keys of all nodes, which nothing refers to yet.
-    fn write_candidate(&self, model: &KeyModel) -> Result<Candidate> {
-        self.go_on(RouterProgress::Keys)?;
-        let encoder = KeyEncoder::new(model).map_err(|error| from_route(error.into()))?;
-        let mut txn = self.storage.begin_write()?;
-        let record = catalog::existing_in(&txn, &self.name)?;
-        catalog::drop_candidate(&mut txn, &self.name)?;
-        let keys = make_keys(&mut txn, &record.index, &encoder)?;
-        let landmarks = landmarks(&**txn.base(), &record.index)?;
-        catalog::set_candidate(&txn, &self.name, keys)?;
-        txn.commit()?;
-        let (epoch, rows) = (record.index.epoch(), record.index.live().into());
-        Ok(Candidate { keys, landmarks, epoch, rows })
-    }
-
-    fn drop_candidate(&self) -> Result<()> {
-        let mut txn = self.storage.begin_write()?;
-        catalog::drop_candidate(&mut txn, &self.name)?;
-        Ok(txn.commit()?)
-    }
-
-    /// Measures greedy search, the new router, and the one that is there.
-    fn judge(
-        &self,
-        model: &KeyModel,
-        candidate: &Candidate,
-        held_out: &Questions,
-    ) -> Result<(Calibration, Option<Calibration>)> {
-        let snapshot = self.storage.snapshot()?;
-        let record = catalog::existing(&snapshot, &self.name)?;
-        let reader = Reader::open(&*snapshot, &record.index)?;
-        let keys = snapshot.rows(candidate.keys)?;
-        let router = router_of(model, &candidate.landmarks, keys)?;
-        let questions = HeldOut { queries: &held_out.rows, kth: &held_out.kth, k: self.k };
-        let go_on = || (self.progress)(RouterProgress::Calibrating).is_continue();
-        let new = calibrate(&reader, keys, &router, questions, &go_on).map_err(from_route)?;
-        let before = self.measure_current(&snapshot, &record, &reader, questions)?;
-        Ok((new, before))
-    }
-
-    fn measure_current(
-        &self,
-        snapshot: &Snapshot,
-        record: &Record,
-        reader: &Reader<'_>,
-        questions: HeldOut<'_>,
-    ) -> Result<Option<Calibration>> {
-        let Some(keys) = record.fresh_router() else { return Ok(None) };
-        let Some(current) = self.routers.get(snapshot, &self.name, keys) else { return Ok(None) };
-        if !current.record.gains() {
-            return Ok(None);
-        }
-        let go_on = || (self.progress)(RouterProgress::Calibrating).is_continue();
-        match calibrate(reader, snapshot.rows(keys.keys)?, &current.router, questions, &go_on) {
-            Ok(calibration) => Ok(Some(calibration)),
-            Err(RouteError::Index(redknot_index::Error::Cancelled)) => Err(Error::Cancelled),
-            // What cannot be measured is no reason to keep it.
-            Err(_) => Ok(None),
-        }
-    }
-
-    /// Makes the new router that of the collection.
-    fn adopt(&self, model: &KeyModel, mut router: RouterRecord, mut keys: ArrayId, epoch: u64) -> Result<()> {
-        let mut txn = self.storage.begin_write()?;
-        let mut record = catalog::existing_in(&txn, &self.name)?;
-        catalog::forget_candidate(&txn, &self.name)?;
-        if record.index.epoch() != epoch {
-            // Somebody wrote meanwhile.
-            let encoder = KeyEncoder::new(model).map_err(|error| from_route(error.into()))?;
-            txn.drop_array(keys)?;
-            keys = make_keys(&mut txn, &record.index, &encoder)?;
-            router.landmarks = landmarks(&**txn.base(), &record.index)?;
-        }
-        let serial = record.router.map_or(0, |old| old.serial) + 1;
-        catalog::drop_router(&mut txn, &self.name, &mut record)?;
-        write(&txn, &self.name, &router, Some(model))?;
-        record.router = Some(RouterKeys { keys, epoch: record.index.epoch(), serial });
-        catalog::write_bytes(&txn, &self.name, &record.to_bytes())?;
-        Ok(txn.commit()?)
-    }
+/// Queries to calibrate with, where none are given.
+pub(super) fn make_up(
+    corpus: &impl Corpus,
+    config: &IndexConfig,
+    options: &TrainOptions,
+) -> Result<Vec<f32>> {
+    let options = TrainOptions { noise: CALIBRATION_NOISE, ..options.clone() };
+    let rows = train::synthesise(corpus, HELD_OUT, &options).map_err(from_train)?;
+    Ok(representable(rows, config))
 }
 
 /// Made-up queries as a search can ask for them: rounded to whole numbers where the collection holds such.
@@ -315,28 +165,7 @@ fn representable(mut rows: Vec<f32>, config: &IndexConfig) -> Vec<f32> {
     rows
 }
 
-/// Encoded queries and the distances of their true k-th neighbours.
-struct Questions {
-    rows: Vec<Vec<u8>>,
-    kth: Vec<f32>,
-}
-
-/// Keys that are written and not in use.
-struct Candidate {
-    keys: ArrayId,
-    landmarks: Vec<u32>,
-    epoch: u64,
-    rows: u64,
-}
-
-/// Whether one router takes less time than another at more levels than the other way round.
-fn better(new: &[Level], old: &[Level]) -> bool {
-    let micros = |level: &Level| level.routed.map_or(f64::INFINITY, |routed| routed.figures.micros);
-    let wins = |a: &[Level], b: &[Level]| a.iter().zip(b).filter(|(a, b)| micros(a) < micros(b)).count();
-    wins(new, old) > wins(old, new)
-}
-
-fn from_train(error: TrainError) -> Error {
+pub(super) fn from_train(error: TrainError) -> Error {
     match error {
         TrainError::Cancelled => Error::Cancelled,
         other => Error::Router { why: other.to_string() },
@@ -346,7 +175,7 @@ fn from_train(error: TrainError) -> Error {
 impl fmt::Debug for RouterTraining<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RouterTraining")
-            .field("name", &self.name)
+            .field("name", &self.gate.name)
             .field("options", &self.options)
             .finish_non_exhaustive()
     }
