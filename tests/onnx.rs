@@ -8,6 +8,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use redknot::onnx::{OnnxError, import_key_model};
 use redknot::routing::{Effort, Mode};
@@ -145,11 +146,19 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
         assert!(error.to_string().contains("10 queries to calibrate with"), "{error}");
         let error = refused(db, &file, &held_out[1..]);
         assert!(error.to_string().contains("no whole queries"), "{error}");
+        // When the keys are written and measured.
+        let written = AtomicBool::new(false);
         let cancelled = db.import_router(POINTS, &file).held_out(&held_out).progress(|step| match step {
-            RouterProgress::Calibrating => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
+            RouterProgress::Calibrating if written.load(Relaxed) => ControlFlow::Break(()),
+            step => {
+                written.fetch_or(step == RouterProgress::Keys, Relaxed);
+                ControlFlow::Continue(())
+            }
         });
+        let before = db.router("points").unwrap();
         assert!(matches!(cancelled.run(), Err(Error::Cancelled)));
+        assert!(written.load(Relaxed));
+        assert_eq!(db.router("points").unwrap(), before);
         assert!(db.verify().unwrap().findings.is_empty());
     }
     assert!(without.router("points").unwrap().is_none());

@@ -75,7 +75,7 @@ impl<'g> Facts<'g> {
             | "HardSwish" | "Identity" | "LeakyRelu" | "Log" | "LogSoftmax" | "Neg" | "Not" | "PRelu"
             | "Reciprocal" | "Relu" | "Round" | "Selu" | "Sigmoid" | "Sign" | "Sin" | "Softmax"
             | "Softplus" | "Softsign" | "Sqrt" | "Tanh" | "LayerNormalization" | "BatchNormalization"
-            | "Dropout" => first(),
+ => first(),
             "MatMul" => match (first()?.as_slice(), self.dims(node, 1)?) {
                 ([rows, _], [_, columns]) => Some(vec![*rows, *columns]),
                 _ => None,

@@ -1,7 +1,7 @@
 //! Which nodes are run at all.
 //!
-//! A runtime checks less than one would think: tract reads out of bounds where the index of a Gather does, and both
-//! allocate whatever a model asks for. So operators are those that a small network is made of, none of which loops,
+//! A runtime checks less than one would think: tract trusts the indices of a Gather, and both allocate whatever a model
+//! asks for. So operators are those that a small network is made of, none of which loops,
 //! indexes by data or draws at random.
 
 use tract_onnx::pb::{GraphProto, NodeProto};
@@ -26,7 +26,6 @@ const OPERATORS: &[&str] = &[
     "ConstantOfShape",
     "Cos",
     "Div",
-    "Dropout",
     "Elu",
     "Equal",
     "Erf",
