@@ -267,7 +267,7 @@ pub(crate) fn drop_router(txn: &mut WriteTxn, name: &str, record: &mut Record) -
 }
 
 /// Notes an array of keys that no router uses yet, so that it can be dropped if none ever does.
-#[cfg(feature = "train")]
+#[cfg(any(feature = "train", feature = "onnx"))]
 pub(crate) fn set_candidate(txn: &WriteTxn, name: &str, keys: ArrayId) -> Result<()> {
     txn.open_table(CANDIDATES)?.insert(name, keys.0).map_err(Error::redb)?;
     Ok(())

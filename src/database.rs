@@ -132,6 +132,32 @@ impl Database {
         self.logs.flush(|| Ok(Some(self.storage.begin_write()?)))
     }
 
+    /// The key model of the router of a collection as an ONNX file (docs/ONNX.md), which [`Database::import_router`]
+    /// reads.
+    ///
+    /// # Errors
+    /// [`crate::Error::NoRouter`] where there is none.
+    #[cfg(feature = "onnx")]
+    pub fn export_router(&self, name: &str) -> Result<Vec<u8>> {
+        crate::router::export(&*self.storage.snapshot()?, name)
+    }
+
+    /// Makes a router from an ONNX file for a collection, if it gains; see [`crate::RouterImport`].
+    #[cfg(feature = "onnx")]
+    pub fn import_router<'d, K: Key, V: redb::Value + 'static>(
+        &'d self,
+        definition: CollectionDefinition<'_, K, V>,
+        file: &'d [u8],
+    ) -> crate::RouterImport<'d> {
+        self.import_router_named(definition.name, file)
+    }
+
+    /// As [`Database::import_router`], for a program that knows a collection by its name only.
+    #[cfg(feature = "onnx")]
+    pub fn import_router_named<'d>(&'d self, name: &str, file: &'d [u8]) -> crate::RouterImport<'d> {
+        crate::RouterImport::new(&self.storage, &self.routers, name, file)
+    }
+
     /// The router of a collection, with the figures of its gate; `None` where it has none.
     #[cfg(feature = "routing")]
     pub fn router(&self, name: &str) -> Result<Option<crate::RouterInfo>> {

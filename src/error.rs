@@ -121,6 +121,10 @@ pub enum Error {
         /// What went wrong, and what to do.
         why: String,
     },
+    /// An ONNX file that no router can be made from, or a router that fits in none.
+    #[cfg(feature = "onnx")]
+    #[error(transparent)]
+    Onnx(#[from] redknot_gnn::onnx::OnnxError),
     /// Threads could not be started.
     #[error("threads could not be started: {source}")]
     Threads {

@@ -87,17 +87,24 @@ pub use redknot_index::{
     BuildPhase, BuildProgress, Element, IndexConfig, Isa, MAX_DIM, Metric, VectorError, VectorRef,
 };
 pub use redknot_storage::{Disk, FORMAT_VERSION, Stats};
+#[cfg(any(feature = "train", feature = "onnx"))]
+pub use router::RouterProgress;
 #[cfg(feature = "routing")]
 pub use router::{
     Drift, DriftLevel, DriftReport, RouterDrift, RouterInfo, RoutingLayout, RoutingMetrics, Training,
 };
+#[cfg(feature = "onnx")]
+pub use router::{ImportReport, RouterImport};
 #[cfg(feature = "train")]
-pub use router::{RouterProgress, RouterTraining, TrainingReport};
+pub use router::{RouterTraining, TrainingReport};
 pub use verify::{Finding, Report};
 pub use write::WriteTransaction;
 
 /// The table types of redb, which collections live beside.
 pub use redb;
+/// Models as ONNX files, and the runtimes that run them.
+#[cfg(feature = "onnx")]
+pub use redknot_gnn::onnx;
 /// Efforts, plans and calibrations of learned routing.
 #[cfg(feature = "routing")]
 pub use redknot_gnn::routing;

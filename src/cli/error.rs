@@ -75,7 +75,7 @@ pub(crate) enum CliError {
     #[error("{text:?} is not a vector ({source}): write numbers between commas, as in 0.1,-2,3")]
     Vector { text: String, source: serde_json::Error },
 
-    #[cfg(not(feature = "routing"))]
+    #[cfg(not(feature = "onnx"))]
     #[error("this redknot was built without the feature {what:?}: build it with, or do without")]
     LeftOut { what: &'static str },
 
@@ -92,6 +92,10 @@ pub(crate) enum CliError {
         "at effort {effort}, two runs returned different rows: the file is being changed by something other than redknot, or this is a bug of redknot"
     )]
     AnswersDiffer { effort: String },
+
+    #[cfg(feature = "onnx")]
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
 
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
@@ -128,6 +132,8 @@ impl CliError {
             Self::NoPayloads | Self::FileDimension { .. } | Self::Vector { .. } | Self::KeysNeeded => 4,
             Self::ImportStopped { source, .. } => source.exit_code(),
             Self::Write { .. } | Self::Print(_) | Self::Draw { .. } | Self::System { .. } => 5,
+            #[cfg(feature = "onnx")]
+            Self::Read { .. } => 5,
             Self::AnswersDiffer { .. } => 3,
             Self::Demo { .. } => 1,
             Self::Interrupted { .. } => 130,
@@ -146,6 +152,8 @@ fn database_exit_code(error: &redknot::Error) -> u8 {
         KeyTooLong { .. } | InvalidParameter { .. } | NoRouter { .. } | NotCalibrated { .. } => 2,
         // Queries that nothing can be learned from.
         Router { .. } => 4,
+        #[cfg(feature = "onnx")]
+        Onnx(_) => 4,
         Storage(redknot_storage::Error::InvalidOption { .. }) => 2,
         Index(redknot_index::Error::Parameter { .. } | redknot_index::Error::UnsupportedPair(_)) => 2,
         _ => 3,

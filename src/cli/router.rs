@@ -1,5 +1,8 @@
 //! `redknot router`
 
+#[cfg_attr(not(feature = "onnx"), path = "router/without_onnx.rs")]
+mod onnx;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -25,17 +28,33 @@ pub(super) struct Args {
     collection: CollectionArgs,
 
     /// What to do with it; without, it is shown.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, conflicts_with_all = ["export", "import"])]
     set: Option<Setting>,
 
     /// Ask N queries again, the latest in the log or the first of --queries, and hold recall and cost against what
     /// calibration promised; ends with 1 where that does not hold.
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "500", conflicts_with = "set")]
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "500", conflicts_with_all = ["set", "export", "import"])]
     drift: Option<usize>,
 
     /// Queries for --drift (.npy, .fvecs, .bvecs or .jsonl) instead of logged ones.
     #[arg(long, value_name = "FILE", requires = "drift")]
     queries: Option<PathBuf>,
+    /// Write its key model to an ONNX file, in the place of what is there.
+    #[arg(long, value_name = "FILE", conflicts_with = "import")]
+    export: Option<PathBuf>,
+
+    /// Make a router of an ONNX file, and keep it if it gains.
+    #[arg(long, value_name = "FILE")]
+    import: Option<PathBuf>,
+
+    /// Queries to measure an imported router with (.npy, .fvecs, .bvecs or .jsonl). Without, they are made up from the
+    /// rows.
+    #[arg(long, value_name = "FILE", requires = "import")]
+    held_out: Option<PathBuf>,
+
+    /// Rows that searches will ask an imported router for, at most.
+    #[arg(short, default_value_t = 10, requires = "import")]
+    k: usize,
 }
 
 /// What can be done with a router.
@@ -51,6 +70,12 @@ enum Setting {
 
 /// Runs `redknot router`.
 pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
+    if let Some(to) = &args.export {
+        return onnx::export(args, to);
+    }
+    if let Some(from) = &args.import {
+        return onnx::import(args, from);
+    }
     let database = match args.set {
         None => args.database.open_to_read()?,
         Some(_) => args.database.open_to_write()?,

@@ -7,7 +7,13 @@
 mod cache;
 mod drift;
 mod encode;
+#[cfg(feature = "onnx")]
+mod export;
+#[cfg(any(feature = "train", feature = "onnx"))]
+mod gate;
 mod guide;
+#[cfg(feature = "onnx")]
+mod import;
 mod info;
 mod layout;
 mod metrics;
@@ -19,7 +25,13 @@ mod train;
 
 pub(crate) use cache::Routers;
 pub use drift::{Drift, DriftLevel, DriftReport, RouterDrift};
+#[cfg(feature = "onnx")]
+pub(crate) use export::export;
+#[cfg(any(feature = "train", feature = "onnx"))]
+pub use gate::RouterProgress;
 pub(crate) use guide::Guide;
+#[cfg(feature = "onnx")]
+pub use import::{ImportReport, RouterImport};
 pub use info::RouterInfo;
 pub(crate) use info::info;
 pub use layout::RoutingLayout;
@@ -28,4 +40,4 @@ pub use metrics::RoutingMetrics;
 pub use record::Training;
 pub(crate) use switch::set_enabled;
 #[cfg(feature = "train")]
-pub use train::{RouterProgress, RouterTraining, TrainingReport};
+pub use train::{RouterTraining, TrainingReport};

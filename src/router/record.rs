@@ -52,7 +52,7 @@ pub struct Training {
 }
 
 impl RouterRecord {
-    #[cfg(feature = "train")]
+    #[cfg(any(feature = "train", feature = "onnx"))]
     pub(crate) fn new(landmarks: Vec<u32>, calibration: Calibration, training: Training) -> RouterRecord {
         RouterRecord { format: RECORD_FORMAT, enabled: true, landmarks, calibration, training }
     }

@@ -1,20 +1,20 @@
-//! Training a router on the database itself, and the gate that it has to pass.
+//! Training a router on the database itself.
 
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use redknot_gnn::routing::{Calibration, HeldOut, KeyEncoder, KeyModel, Keys, Level, RouteError, calibrate};
-use redknot_gnn::train::{self, Queries, TrainError, TrainOptions, TrainProgress, TrainReport, Trained};
+use redknot_gnn::routing::Level;
+use redknot_gnn::train::{self, Corpus, Queries, TrainError, TrainOptions, TrainReport, Trained};
 use redknot_index::{Element, IndexConfig, Metric, Reader, decode};
-use redknot_storage::{ArrayId, Snapshot, Storage, View};
+use redknot_storage::{Snapshot, Storage};
 
-use super::cache::{Routers, router_of};
-use super::encode::{from_route, landmarks, make_keys};
-use super::questions::{Questions, check_count, encode_all};
-use super::record::{RouterRecord, Training, levels, write};
-use crate::catalog::{self, Record, RouterKeys};
+use super::cache::Routers;
+use super::gate::{Gate, RouterProgress, Verdict};
+use super::questions::Questions;
+use super::record::Training;
+use crate::catalog;
 use crate::error::{Error, Result};
 use crate::query_log::QueryLogs;
 
@@ -28,18 +28,6 @@ const MIN_LOGGED: usize = 500;
 /// Queries made up to calibrate with lie about as far from the data as its rows do from each other: nearer ones are easier
 /// to answer than real ones, and promise too much.
 const CALIBRATION_NOISE: f32 = 1.0;
-
-/// What training is doing.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum RouterProgress {
-    /// Fitting the model.
-    Learning(TrainProgress),
-    /// Making the key of every node.
-    Keys,
-    /// Searching for held-out queries with many efforts.
-    Calibrating,
-}
 
 /// What training came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,15 +63,11 @@ enum Source<'d> {
 /// changes. Reading and writing go on meanwhile, but for the moments in which the keys are written.
 #[must_use = "a training does nothing until it is run"]
 pub struct RouterTraining<'d> {
-    storage: &'d Storage,
-    routers: &'d Routers,
+    gate: Gate<'d>,
     logs: &'d QueryLogs,
-    name: String,
     source: Source<'d>,
     held_out: Option<&'d [f32]>,
-    k: usize,
     options: TrainOptions,
-    progress: Box<dyn Fn(RouterProgress) -> ControlFlow<()> + Sync + 'd>,
 }
 
 impl<'d> RouterTraining<'d> {
@@ -94,15 +78,11 @@ impl<'d> RouterTraining<'d> {
         name: &str,
     ) -> RouterTraining<'d> {
         RouterTraining {
-            storage,
-            routers,
+            gate: Gate::new(storage, routers, name),
             logs,
-            name: name.into(),
             source: Source::LogIfAny,
             held_out: None,
-            k: 10,
             options: TrainOptions::default(),
-            progress: Box::new(|_| ControlFlow::Continue(())),
         }
     }
 
@@ -136,7 +116,7 @@ impl<'d> RouterTraining<'d> {
     /// How many rows searches will ask for: efforts are calibrated for as many, and hold for fewer. 10 by default;
     /// searches for more are greedy.
     pub fn k(mut self, k: usize) -> Self {
-        self.k = k;
+        self.gate.k = k;
         self
     }
 
@@ -149,26 +129,17 @@ impl<'d> RouterTraining<'d> {
     /// Called now and then, from any thread; breaking cancels the training with [`Error::Cancelled`], and nothing has
     /// changed.
     pub fn progress(mut self, progress: impl Fn(RouterProgress) -> ControlFlow<()> + Sync + 'd) -> Self {
-        self.progress = Box::new(progress);
+        self.gate.progress = Box::new(progress);
         self
     }
 
     /// Trains.
     pub fn run(self) -> Result<TrainingReport> {
-        crate::query::check_k(self.k)?;
+        crate::query::check_k(self.gate.k)?;
         let start = Instant::now();
         let Learned { trained, questions: held_out, logged } = self.learn()?;
         let Trained { model, report: fit } = trained;
-        let candidate = self.write_candidate(&model)?;
-        let judged = self.judge(&model, &candidate, &held_out);
-        let (calibration, before) = match judged {
-            Ok(judged) => judged,
-            Err(error) => {
-                self.drop_candidate()?;
-                return Err(error);
-            }
-        };
-        let training = Training {
+        let verdict = self.gate.pass(&model, &held_out, |rows| Training {
             queries: fit.training_queries,
             synthesised: fit.synthesised,
             logged,
@@ -176,30 +147,16 @@ impl<'d> RouterTraining<'d> {
             order_before: fit.pca.order.into(),
             order_after: fit.learned.order.into(),
             seconds: start.elapsed().as_secs_f64(),
-            rows: candidate.rows,
-        };
-        let router = RouterRecord::new(candidate.landmarks, calibration, training);
-        let new = router.levels();
-        let before = before.as_ref().map(levels);
-        let accepted = router.gains() && before.as_ref().is_none_or(|before| better(&new, before));
-        let report = TrainingReport { accepted, levels: new, before, training: router.training.clone(), fit };
-        // A verdict is kept even if it is "no gain", unless it would take the place of a router that does gain.
-        if accepted || report.before.is_none() {
-            self.adopt(&model, router, candidate.keys, candidate.epoch)?;
-        } else {
-            self.drop_candidate()?;
-        }
-        Ok(report)
-    }
-
-    fn go_on(&self, progress: RouterProgress) -> Result<()> {
-        if (self.progress)(progress).is_break() { Err(Error::Cancelled) } else { Ok(()) }
+            rows,
+        })?;
+        let Verdict { accepted, levels, before, training } = verdict;
+        Ok(TrainingReport { accepted, levels, before, training, fit })
     }
 
     /// Fits the model. The queries to calibrate with are not among those that it learns from.
     fn learn(&self) -> Result<Learned> {
-        let snapshot = self.storage.snapshot()?;
-        let record = catalog::existing(&snapshot, &self.name)?;
+        let snapshot = self.gate.storage.snapshot()?;
+        let record = catalog::existing(&snapshot, &self.gate.name)?;
         let reader = Reader::open(&*snapshot, &record.index)?;
         let dim = record.index.config().dim;
         let logged = self.logged(&snapshot, &record.index.config())?;
@@ -217,19 +174,13 @@ impl<'d> RouterTraining<'d> {
                 (Some(training), held_out)
             }
             (None, None) => {
-                let options = TrainOptions { noise: CALIBRATION_NOISE, ..self.options.clone() };
-                let rows = train::synthesise(&reader, HELD_OUT, &options).map_err(from_train)?;
-                made_up = representable(rows, &record.index.config());
+                made_up = make_up(&reader, &record.index.config(), &self.options)?;
                 (None, made_up.as_slice())
             }
         };
-        let rows = encode_all(held_out, &record.index.config())?;
-        let instead = "give ten times as many to train with, or others to hold out";
-        check_count(rows.len(), "queries to calibrate with", instead)?;
-        let go_on = || self.go_on(RouterProgress::Calibrating);
-        let questions = Questions::answer(&reader, rows, self.k, &go_on)?;
+        let questions = self.gate.questions(&reader, &record, held_out)?;
         let queries = Queries { training, held_out: Some(held_out) };
-        let report = |progress| (self.progress)(RouterProgress::Learning(progress));
+        let report = |progress| (self.gate.progress)(RouterProgress::Learning(progress));
         let trained = train::train(&reader, &queries, &self.options, &report).map_err(from_train)?;
         Ok(Learned { trained, questions, logged: logged.is_some() })
     }
@@ -241,18 +192,18 @@ impl<'d> RouterTraining<'d> {
             Source::LogIfAny => false,
             Source::MadeUp | Source::Given(_) => return Ok(None),
         };
-        let mut queries = match self.logs.queries(snapshot, &self.name) {
+        let mut queries = match self.logs.queries(snapshot, &self.gate.name) {
             Ok(queries) => queries,
             Err(error) if needed => return Err(error),
             Err(error) => {
-                tracing::warn!(%error, collection = self.name, "the log of queries cannot be learned from");
+                tracing::warn!(%error, collection = self.gate.name, "the log of queries cannot be learned from");
                 return Ok(None);
             }
         };
         if queries.len() < MIN_LOGGED {
             let why = format!(
                 "the log of collection {:?} has {} different queries, at least {MIN_LOGGED} are needed: log more (`Database::log_queries`), give some, or have them made up",
-                self.name,
+                self.gate.name,
                 queries.len()
             );
             return if needed { Err(Error::Router { why }) } else { Ok(None) };
@@ -261,88 +212,25 @@ impl<'d> RouterTraining<'d> {
         let decoded = |query: Arc<[u8]>| decode(&query, config.dim, config.element);
         Ok(Some(queries.into_iter().flat_map(decoded).collect()))
     }
+}
 
-    /// Writes the keys of all nodes, which nothing refers to yet.
-    fn write_candidate(&self, model: &KeyModel) -> Result<Candidate> {
-        self.go_on(RouterProgress::Keys)?;
-        let encoder = KeyEncoder::new(model).map_err(|error| from_route(error.into()))?;
-        let mut txn = self.storage.begin_write()?;
-        let record = catalog::existing_in(&txn, &self.name)?;
-        catalog::drop_candidate(&mut txn, &self.name)?;
-        let keys = make_keys(&mut txn, &record.index, &encoder)?;
-        let landmarks = landmarks(&**txn.base(), &record.index)?;
-        catalog::set_candidate(&txn, &self.name, keys)?;
-        txn.commit()?;
-        let (epoch, rows) = (record.index.epoch(), record.index.live().into());
-        Ok(Candidate { keys, landmarks, epoch, rows })
-    }
+/// A model, and what it is calibrated with.
+struct Learned {
+    trained: Trained,
+    questions: Questions,
+    /// Whether it learned from the log.
+    logged: bool,
+}
 
-    fn drop_candidate(&self) -> Result<()> {
-        let mut txn = self.storage.begin_write()?;
-        catalog::drop_candidate(&mut txn, &self.name)?;
-        Ok(txn.commit()?)
-    }
-
-    /// Measures greedy search, the new router, and the one that is there.
-    fn judge(
-        &self,
-        model: &KeyModel,
-        candidate: &Candidate,
-        held_out: &Questions,
-    ) -> Result<(Calibration, Option<Calibration>)> {
-        let snapshot = self.storage.snapshot()?;
-        let record = catalog::existing(&snapshot, &self.name)?;
-        let reader = Reader::open(&*snapshot, &record.index)?;
-        let keys = snapshot.rows(candidate.keys)?;
-        let router = router_of(model, &candidate.landmarks, keys)?;
-        let keys = Keys::new(keys);
-        let questions = held_out.held_out(self.k);
-        let go_on = || (self.progress)(RouterProgress::Calibrating).is_continue();
-        let new = calibrate(&reader, keys, &router, questions, &go_on).map_err(from_route)?;
-        let before = self.measure_current(&snapshot, &record, &reader, questions)?;
-        Ok((new, before))
-    }
-
-    fn measure_current(
-        &self,
-        snapshot: &Snapshot,
-        record: &Record,
-        reader: &Reader<'_>,
-        questions: HeldOut<'_>,
-    ) -> Result<Option<Calibration>> {
-        let Some(keys) = record.fresh_router() else { return Ok(None) };
-        let Some(current) = self.routers.get(snapshot, &self.name, keys) else { return Ok(None) };
-        if !current.record.gains() {
-            return Ok(None);
-        }
-        let go_on = || (self.progress)(RouterProgress::Calibrating).is_continue();
-        match calibrate(reader, Keys::new(snapshot.rows(keys.keys)?), &current.router, questions, &go_on) {
-            Ok(calibration) => Ok(Some(calibration)),
-            Err(RouteError::Index(redknot_index::Error::Cancelled)) => Err(Error::Cancelled),
-            // What cannot be measured is no reason to keep it.
-            Err(_) => Ok(None),
-        }
-    }
-
-    /// Makes the new router that of the collection.
-    fn adopt(&self, model: &KeyModel, mut router: RouterRecord, mut keys: ArrayId, epoch: u64) -> Result<()> {
-        let mut txn = self.storage.begin_write()?;
-        let mut record = catalog::existing_in(&txn, &self.name)?;
-        catalog::forget_candidate(&txn, &self.name)?;
-        if record.index.epoch() != epoch {
-            // Somebody wrote meanwhile.
-            let encoder = KeyEncoder::new(model).map_err(|error| from_route(error.into()))?;
-            txn.drop_array(keys)?;
-            keys = make_keys(&mut txn, &record.index, &encoder)?;
-            router.landmarks = landmarks(&**txn.base(), &record.index)?;
-        }
-        let serial = record.router.map_or(0, |old| old.serial) + 1;
-        catalog::drop_router(&mut txn, &self.name, &mut record)?;
-        write(&txn, &self.name, &router, Some(model))?;
-        record.router = Some(RouterKeys { keys, epoch: record.index.epoch(), serial });
-        catalog::write_bytes(&txn, &self.name, &record.to_bytes())?;
-        Ok(txn.commit()?)
-    }
+/// Queries to calibrate with, where none are given.
+pub(super) fn make_up(
+    corpus: &impl Corpus,
+    config: &IndexConfig,
+    options: &TrainOptions,
+) -> Result<Vec<f32>> {
+    let options = TrainOptions { noise: CALIBRATION_NOISE, ..options.clone() };
+    let rows = train::synthesise(corpus, HELD_OUT, &options).map_err(from_train)?;
+    Ok(representable(rows, config))
 }
 
 /// Made-up queries as a search can ask for them: rounded to whole numbers where the collection holds such.
@@ -361,30 +249,7 @@ fn representable(mut rows: Vec<f32>, config: &IndexConfig) -> Vec<f32> {
     rows
 }
 
-/// A model, and what it is calibrated with.
-struct Learned {
-    trained: Trained,
-    questions: Questions,
-    /// Whether it learned from the log.
-    logged: bool,
-}
-
-/// Keys that are written and not in use.
-struct Candidate {
-    keys: ArrayId,
-    landmarks: Vec<u32>,
-    epoch: u64,
-    rows: u64,
-}
-
-/// Whether one router takes less time than another at more levels than the other way round.
-fn better(new: &[Level], old: &[Level]) -> bool {
-    let micros = |level: &Level| level.routed.map_or(f64::INFINITY, |routed| routed.figures.micros);
-    let wins = |a: &[Level], b: &[Level]| a.iter().zip(b).filter(|(a, b)| micros(a) < micros(b)).count();
-    wins(new, old) > wins(old, new)
-}
-
-fn from_train(error: TrainError) -> Error {
+pub(super) fn from_train(error: TrainError) -> Error {
     match error {
         TrainError::Cancelled => Error::Cancelled,
         other => Error::Router { why: other.to_string() },
@@ -394,7 +259,7 @@ fn from_train(error: TrainError) -> Error {
 impl fmt::Debug for RouterTraining<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RouterTraining")
-            .field("name", &self.name)
+            .field("name", &self.gate.name)
             .field("options", &self.options)
             .finish_non_exhaustive()
     }

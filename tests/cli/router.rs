@@ -109,3 +109,42 @@ fn queries_are_logged_learned_from_and_drift_is_measured() {
     assert!(scratch.run("query-log db --set off --json").json(0)["log"].is_null());
     scratch.run("verify db").done();
 }
+#[cfg(feature = "onnx")]
+#[test]
+fn a_router_is_exported_and_imported() {
+    let points = rows(3000, 16, 11);
+    let scratch = Scratch::with_points(&points);
+    scratch.npy("held_out.npy", &rows(60, 16, 12));
+    scratch.run("router db --export model.onnx").refused(2, &["no router"]);
+    assert!(!scratch.path("model.onnx").exists());
+    scratch.run("train db --steps 20 --limit 300").done();
+    let exported = scratch.run("router db --export model.onnx --json").json(0);
+    let bytes = std::fs::metadata(scratch.path("model.onnx")).unwrap().len();
+    assert_eq!((exported["collection"].as_str(), exported["bytes"].as_u64()), (Some("points"), Some(bytes)));
+    scratch.run("router db --set dropped").done();
+
+    let imported = scratch.run("router db --import model.onnx --held-out held_out.npy -k 5 --json").json(0);
+    assert_eq!(
+        (imported["fitted"].as_bool(), imported["training"]["held_out"].as_u64()),
+        (Some(false), Some(60))
+    );
+    assert_eq!(imported["metadata"]["redknot.metric"], "l2");
+    let shown = scratch.run("router db --json").json(0);
+    assert_eq!((&shown["calibration"]["k"], &shown["gains"]), (&Value::from(5), &imported["accepted"]));
+    assert!(scratch.run("router db --import model.onnx").done().stdout().contains("quantiser from the file"));
+
+    std::fs::write(scratch.path("model.onnx"), b"no model").unwrap();
+    scratch.run("router db --import model.onnx").refused(4, &["not an ONNX model"]);
+    scratch.run("router db --import none.onnx").refused(5, &["none.onnx"]);
+    scratch.run("router db --export folder/none.onnx").refused(5, &["folder/none.onnx"]);
+    scratch.run("verify db").done();
+}
+
+#[cfg(not(feature = "onnx"))]
+#[test]
+fn onnx_files_take_a_program_that_knows_them() {
+    let scratch = Scratch::with_points(&rows(300, 16, 11));
+    for option in ["--export", "--import"] {
+        scratch.run(&format!("router db {option} model.onnx")).refused(2, &["built without", "\"onnx\""]);
+    }
+}

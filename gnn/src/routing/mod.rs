@@ -22,6 +22,8 @@ pub use error::{ModelError, RouteError};
 pub use inline::InlineGraph;
 pub use landmarks::Landmarks;
 pub use model::{KeyModel, Slot};
+#[cfg(feature = "onnx")]
+pub(crate) use model::{all_finite, has_len, within};
 pub use node_encoder::{EncodeScratch, KeyEncoder};
 pub use normalize::normalize;
 pub use query_encoder::{EncodedQuery, QueryEncoder};

@@ -113,18 +113,18 @@ impl KeyModel {
 const MIN_STEP: f32 = f32::MIN_POSITIVE;
 
 /// NaN is in no range.
-fn within(what: &'static str, got: f64, min: f64, max: f64) -> Result<(), ModelError> {
+pub(crate) fn within(what: &'static str, got: f64, min: f64, max: f64) -> Result<(), ModelError> {
     if (min..=max).contains(&got) { Ok(()) } else { Err(ModelError::Range { what, got, min, max }) }
 }
 
-fn has_len<T>(what: &'static str, values: &[T], expected: usize) -> Result<(), ModelError> {
+pub(crate) fn has_len<T>(what: &'static str, values: &[T], expected: usize) -> Result<(), ModelError> {
     if values.len() == expected {
         return Ok(());
     }
     Err(ModelError::Shape { what, expected, got: values.len() })
 }
 
-fn all_finite(what: &'static str, values: &[f32]) -> Result<(), ModelError> {
+pub(crate) fn all_finite(what: &'static str, values: &[f32]) -> Result<(), ModelError> {
     match values.iter().position(|value| !value.is_finite()) {
         Some(index) => Err(ModelError::NotFinite { what, index }),
         None => Ok(()),

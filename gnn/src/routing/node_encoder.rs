@@ -173,6 +173,16 @@ impl KeyEncoder {
         squares.iter().sum()
     }
 
+    /// The coordinates of a node, for comparison with those of an exported model.
+    #[cfg(all(test, feature = "onnx"))]
+    pub(crate) fn coordinates(&self, x: &[f32], m: &[f32]) -> Vec<f32> {
+        let mut centred = vec![0.0; self.dim];
+        self.centre(x, m, &mut centred);
+        let mut coordinates = vec![0.0; self.projection.outputs()];
+        self.projection.apply(&centred, &mut coordinates);
+        coordinates
+    }
+
     /// Writes the levels of the slots, and takes what they stand for from `residual`.
     fn quantise(&self, residual: &mut [f32], key: &mut [u8]) {
         let columns = self.key_bytes - BIAS_BYTES;

@@ -160,6 +160,16 @@ impl QueryEncoder {
         if bound.is_finite() { Ok(()) } else { Err(not_finite) }
     }
 
+    /// The coordinates of a query and its terms beside its length, for comparison with those of an exported model.
+    #[cfg(all(test, feature = "onnx"))]
+    pub(crate) fn numbers(&self, query: &[f32]) -> (Vec<f32>, f32) {
+        let mut out = EncodedQuery::default();
+        self.encode(query, &mut out).unwrap();
+        let mut centred = padded(query);
+        let (_, linear) = centre(&mut centred, &self.mean, &self.linear);
+        (out.projected, linear + self.query_constant)
+    }
+
     /// `out[i]` = the estimate of the squared distance of the query to the node of `keys[i]`: finite, and the same on
     /// every machine up to the rounding of the query's projection.
     ///

@@ -34,6 +34,19 @@ pub enum TrainError {
         /// How many numbers were given.
         got: usize,
     },
+    /// Projections for vectors of another dimension.
+    #[error(
+        "the projections are for vectors of {got} components, the collection has {expected}: train them for it"
+    )]
+    ProjectionDimension {
+        /// Components of a vector of the collection.
+        expected: usize,
+        /// Components that the projections are for.
+        got: usize,
+    },
+    /// Projections that no key can be made with.
+    #[error("the projections cannot be used: {0}")]
+    Projection(#[from] crate::routing::ModelError),
     /// A query with a component that is NaN or infinite.
     #[error(
         "component {component} of query {query} is {value}, expected a finite number: leave the query out"

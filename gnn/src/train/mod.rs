@@ -12,6 +12,8 @@ mod estimate;
 mod exact;
 mod examples;
 mod fit;
+#[cfg(feature = "onnx")]
+mod imported;
 mod matrix;
 mod neighborhood;
 mod network;
@@ -31,6 +33,8 @@ mod vectors;
 pub use corpus::Corpus;
 pub use error::TrainError;
 pub use fit::fit;
+#[cfg(feature = "onnx")]
+pub(crate) use imported::quantise;
 pub use options::{Losses, OnTrainProgress, PcaOptions, TrainOptions, TrainPhase, TrainProgress};
 pub use quality::{Quality, quality};
 pub use queries::{Queries, synthesise};

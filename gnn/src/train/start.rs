@@ -21,9 +21,9 @@ const KAPPA_NEIGHBORS: usize = 16;
 /// Biases are coded in the range of those of the sample, widened by this share on both sides.
 const BIAS_MARGIN: f32 = 0.1;
 /// Bytes of a key that hold its bias.
-const BIAS_BYTES: usize = 2;
+pub(super) const BIAS_BYTES: usize = 2;
 /// Slots of a byte.
-const SLOTS_PER_BYTE: usize = 4;
+pub(super) const SLOTS_PER_BYTE: usize = 4;
 
 /// What is known of the vectors before there are queries.
 pub(super) struct Start {
@@ -54,10 +54,7 @@ pub(super) fn start<C: Corpus>(
     subspace: usize,
 ) -> Result<Start, TrainError> {
     let dim = vectors.dim();
-    let mut rng = Rng::with_seed(options.seed);
-    let count = options.sample.min(MAX_SAMPLE_NUMBERS / dim).max(256);
-    let mut nodes = rng.choose_multiple(linked.iter().copied(), count);
-    rng.shuffle(&mut nodes);
+    let nodes = draw(linked, options, dim);
     let zero = vec![0.0; dim];
     let mut sample = Neighborhoods { vectors, lambda: options.lambda, mean: &zero }.gather(&nodes)?;
     let mean = mean(&sample.centred);
@@ -90,28 +87,53 @@ pub(super) fn start<C: Corpus>(
         bias_base: 0.0,
         bias_step: 1.0,
     };
-    let mut start = Start { model, axes, scale: variance.sqrt(), sample };
-    (start.model.kappa, start.model.query_constant) = fit_kappa(vectors, &nodes, &start.model)?;
-    let mut model = start.model.clone();
-    start.fit_bias_range(&mut model);
-    start.model = model;
-    Ok(start)
+    let scale = variance.sqrt();
+    let model = with_biases(vectors, &nodes, &sample, scale, model)?;
+    Ok(Start { model, axes, scale, sample })
+}
+
+/// Nodes to look at, in a random order: as many as fit in memory with `numbers` for each.
+pub(super) fn draw(linked: &[u32], options: &PcaOptions, numbers: usize) -> Vec<u32> {
+    let mut rng = Rng::with_seed(options.seed);
+    let count = options.sample.min(MAX_SAMPLE_NUMBERS / numbers).max(256);
+    let mut nodes = rng.choose_multiple(linked.iter().copied(), count);
+    rng.shuffle(&mut nodes);
+    nodes
+}
+
+/// The model with κ, the constant of queries and the range of biases that suit `nodes`, whose routing vectors `sample`
+/// has.
+pub(super) fn with_biases<C: Corpus>(
+    vectors: Vectors<'_, C>,
+    nodes: &[u32],
+    sample: &RoutingVectors,
+    scale: f32,
+    mut model: KeyModel,
+) -> Result<KeyModel, TrainError> {
+    (model.kappa, model.query_constant) = fit_kappa(vectors, nodes, &model)?;
+    fit_bias_range(sample, scale, &mut model);
+    Ok(model)
 }
 
 impl Start {
     /// Sets the range of bias codes of `model` to what the biases of the sample take.
     pub(super) fn fit_bias_range(&self, model: &mut KeyModel) {
-        let estimator = Estimator::new(model);
-        let kept = estimator.kept(&self.sample.centred);
-        let biases = kept.iter().zip(&self.sample.lengths);
-        let biases = biases.map(|(kept, &length)| estimator.bias(squared_length(kept), length));
-        let (low, high) = biases
-            .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), bias| (low.min(bias), high.max(bias)));
-        // Equal biases still need a step above 0.
-        let span = (high - low).max(1e-6 * self.scale * self.scale);
-        model.bias_base = low - BIAS_MARGIN * span;
-        model.bias_step = span * (1.0 + 2.0 * BIAS_MARGIN) / f32::from(u16::MAX);
+        fit_bias_range(&self.sample, self.scale, model);
     }
+}
+
+/// Sets the range of bias codes of `model` to what the biases of `sample` take.
+fn fit_bias_range(sample: &RoutingVectors, scale: f32, model: &mut KeyModel) {
+    let estimator = Estimator::new(model);
+    let kept = estimator.kept(&sample.centred);
+    let biases = kept.iter().zip(&sample.lengths);
+    let biases = biases.map(|(kept, &length)| estimator.bias(squared_length(kept), length));
+    let (low, high) =
+        biases.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), bias| (low.min(bias), high.max(bias)));
+    // Equal biases still need a step above 0.
+    let span = (high - low).max(1e-6 * scale * scale);
+    model.bias_base = low - BIAS_MARGIN * span;
+    model.bias_step = span * (1.0 + 2.0 * BIAS_MARGIN) / f32::from(u16::MAX);
 }
 
 /// κ and the constant that estimate the distances between nodes and their neighbours best: κ by least squares over

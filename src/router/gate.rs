@@ -1,0 +1,203 @@
+//! The gate that every new router has to pass.
+
+use std::ops::ControlFlow;
+
+use redknot_gnn::routing::{Calibration, HeldOut, KeyEncoder, KeyModel, Keys, Level, RouteError, calibrate};
+#[cfg(feature = "train")]
+use redknot_gnn::train::TrainProgress;
+use redknot_index::Reader;
+use redknot_storage::{ArrayId, Snapshot, Storage, View};
+
+use super::cache::{Routers, router_of};
+use super::encode::{from_route, landmarks, make_keys};
+use super::questions::{Questions, check_count, encode_all};
+use super::record::{RouterRecord, Training, levels, write};
+use crate::catalog::{self, Record, RouterKeys};
+use crate::error::{Error, Result};
+
+/// What is being done to a router.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum RouterProgress {
+    /// Fitting the model.
+    #[cfg(feature = "train")]
+    Learning(TrainProgress),
+    /// Making the key of every node.
+    Keys,
+    /// Searching for held-out queries with many efforts.
+    Calibrating,
+}
+
+/// Told what is being done; breaking cancels it.
+pub(super) type OnProgress<'d> = Box<dyn Fn(RouterProgress) -> ControlFlow<()> + Sync + 'd>;
+
+/// Measures a model against greedy search and against the router that is there, and adopts it if it gains.
+pub(super) struct Gate<'d> {
+    pub(super) storage: &'d Storage,
+    pub(super) routers: &'d Routers,
+    pub(super) name: String,
+    /// How many rows searches will ask for.
+    pub(super) k: usize,
+    pub(super) progress: OnProgress<'d>,
+}
+
+/// What the gate says.
+pub(super) struct Verdict {
+    pub(super) accepted: bool,
+    pub(super) levels: Vec<Level>,
+    pub(super) before: Option<Vec<Level>>,
+    pub(super) training: Training,
+}
+
+impl<'d> Gate<'d> {
+    pub(super) fn new(storage: &'d Storage, routers: &'d Routers, name: &str) -> Gate<'d> {
+        let progress: OnProgress<'d> = Box::new(|_| ControlFlow::Continue(()));
+        Gate { storage, routers, name: name.into(), k: 10, progress }
+    }
+
+    /// Makes the keys of all nodes, measures, and adopts the model if it gains. `training` completes what is to be said
+    /// of the model, given the number of rows.
+    ///
+    /// On every error the collection is as it was.
+    pub(super) fn pass(
+        &self,
+        model: &KeyModel,
+        held_out: &Questions,
+        training: impl FnOnce(u64) -> Training,
+    ) -> Result<Verdict> {
+        let candidate = self.write_candidate(model)?;
+        let (calibration, before) = match self.judge(model, &candidate, held_out) {
+            Ok(judged) => judged,
+            Err(error) => {
+                self.drop_candidate()?;
+                return Err(error);
+            }
+        };
+        let router = RouterRecord::new(candidate.landmarks, calibration, training(candidate.rows));
+        let new = router.levels();
+        let before = before.as_ref().map(levels);
+        let accepted = router.gains() && before.as_ref().is_none_or(|before| better(&new, before));
+        let verdict = Verdict { accepted, levels: new, before, training: router.training.clone() };
+        // A verdict is kept even if it is "no gain", unless it would take the place of a router that does gain.
+        if accepted || verdict.before.is_none() {
+            self.adopt(model, router, candidate.keys, candidate.epoch)?;
+        } else {
+            self.drop_candidate()?;
+        }
+        Ok(verdict)
+    }
+
+    pub(super) fn go_on(&self, progress: RouterProgress) -> Result<()> {
+        if (self.progress)(progress).is_break() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    /// The queries to calibrate with, and the distances of their true k-th neighbours.
+    pub(super) fn questions(
+        &self,
+        reader: &Reader<'_>,
+        record: &Record,
+        queries: &[f32],
+    ) -> Result<Questions> {
+        let rows = encode_all(queries, &record.index.config())?;
+        let instead = "give ten times as many to train with, or others to hold out";
+        check_count(rows.len(), "queries to calibrate with", instead)?;
+        Questions::answer(reader, rows, self.k, &|| self.go_on(RouterProgress::Calibrating))
+    }
+
+    /// Writes the keys of all nodes, which nothing refers to yet.
+    fn write_candidate(&self, model: &KeyModel) -> Result<Candidate> {
+        self.go_on(RouterProgress::Keys)?;
+        let encoder = KeyEncoder::new(model).map_err(|error| from_route(error.into()))?;
+        let mut txn = self.storage.begin_write()?;
+        let record = catalog::existing_in(&txn, &self.name)?;
+        catalog::drop_candidate(&mut txn, &self.name)?;
+        let keys = make_keys(&mut txn, &record.index, &encoder)?;
+        let landmarks = landmarks(&**txn.base(), &record.index)?;
+        catalog::set_candidate(&txn, &self.name, keys)?;
+        txn.commit()?;
+        let (epoch, rows) = (record.index.epoch(), record.index.live().into());
+        Ok(Candidate { keys, landmarks, epoch, rows })
+    }
+
+    fn drop_candidate(&self) -> Result<()> {
+        let mut txn = self.storage.begin_write()?;
+        catalog::drop_candidate(&mut txn, &self.name)?;
+        Ok(txn.commit()?)
+    }
+
+    /// Measures greedy search, the new router, and the one that is there.
+    fn judge(
+        &self,
+        model: &KeyModel,
+        candidate: &Candidate,
+        held_out: &Questions,
+    ) -> Result<(Calibration, Option<Calibration>)> {
+        let snapshot = self.storage.snapshot()?;
+        let record = catalog::existing(&snapshot, &self.name)?;
+        let reader = Reader::open(&*snapshot, &record.index)?;
+        let keys = snapshot.rows(candidate.keys)?;
+        let router = router_of(model, &candidate.landmarks, keys)?;
+        let keys = Keys::new(keys);
+        let questions = held_out.held_out(self.k);
+        let go_on = || (self.progress)(RouterProgress::Calibrating).is_continue();
+        let new = calibrate(&reader, keys, &router, questions, &go_on).map_err(from_route)?;
+        let before = self.measure_current(&snapshot, &record, &reader, questions)?;
+        Ok((new, before))
+    }
+
+    fn measure_current(
+        &self,
+        snapshot: &Snapshot,
+        record: &Record,
+        reader: &Reader<'_>,
+        questions: HeldOut<'_>,
+    ) -> Result<Option<Calibration>> {
+        let Some(keys) = record.fresh_router() else { return Ok(None) };
+        let Some(current) = self.routers.get(snapshot, &self.name, keys) else { return Ok(None) };
+        if !current.record.gains() {
+            return Ok(None);
+        }
+        let go_on = || (self.progress)(RouterProgress::Calibrating).is_continue();
+        match calibrate(reader, Keys::new(snapshot.rows(keys.keys)?), &current.router, questions, &go_on) {
+            Ok(calibration) => Ok(Some(calibration)),
+            Err(RouteError::Index(redknot_index::Error::Cancelled)) => Err(Error::Cancelled),
+            // What cannot be measured is no reason to keep it.
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Makes the new router that of the collection.
+    fn adopt(&self, model: &KeyModel, mut router: RouterRecord, mut keys: ArrayId, epoch: u64) -> Result<()> {
+        let mut txn = self.storage.begin_write()?;
+        let mut record = catalog::existing_in(&txn, &self.name)?;
+        catalog::forget_candidate(&txn, &self.name)?;
+        if record.index.epoch() != epoch {
+            // Somebody wrote meanwhile.
+            let encoder = KeyEncoder::new(model).map_err(|error| from_route(error.into()))?;
+            txn.drop_array(keys)?;
+            keys = make_keys(&mut txn, &record.index, &encoder)?;
+            router.landmarks = landmarks(&**txn.base(), &record.index)?;
+        }
+        let serial = record.router.map_or(0, |old| old.serial) + 1;
+        catalog::drop_router(&mut txn, &self.name, &mut record)?;
+        write(&txn, &self.name, &router, Some(model))?;
+        record.router = Some(RouterKeys { keys, epoch: record.index.epoch(), serial });
+        catalog::write_bytes(&txn, &self.name, &record.to_bytes())?;
+        Ok(txn.commit()?)
+    }
+}
+
+/// Keys that are written and not in use.
+struct Candidate {
+    keys: ArrayId,
+    landmarks: Vec<u32>,
+    epoch: u64,
+    rows: u64,
+}
+
+/// Whether one router takes less time than another at more levels than the other way round.
+fn better(new: &[Level], old: &[Level]) -> bool {
+    let micros = |level: &Level| level.routed.map_or(f64::INFINITY, |routed| routed.figures.micros);
+    let wins = |a: &[Level], b: &[Level]| a.iter().zip(b).filter(|(a, b)| micros(a) < micros(b)).count();
+    wins(new, old) > wins(old, new)
+}
