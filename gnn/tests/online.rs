@@ -448,8 +448,11 @@ fn features_follow_the_graph() {
     let home = Home::new(Metric::L2);
     let policy = sensible(config());
     let extractor = policy.extractor();
-    let before =
-        home.with(true, |graph| extractor.extract_node_features(graph, 3, &bytes(&home.rows[3])).unwrap());
+    let (query, snapshot) = (bytes(&home.rows[3]), home.storage.snapshot().unwrap());
+    let earlier =
+        Graph::with_features(Reader::open(&*snapshot, &home.record).unwrap(), &*snapshot, &home.stored);
+    assert!(earlier.has_stored_features());
+    let before = extractor.extract_node_features(&earlier, 3, &query).unwrap();
     let (edited, row) = {
         let mut txn = home.storage.begin_write().unwrap();
         let mut record = home.record.clone();
@@ -462,22 +465,20 @@ fn features_follow_the_graph() {
         assert_eq!(added[0], ROWS as u32);
         (record, row)
     };
-    let snapshot = home.storage.snapshot().unwrap();
-    let graph = Graph::with_features(Reader::open(&*snapshot, &edited).unwrap(), &*snapshot, &home.stored);
+    let later = home.storage.snapshot().unwrap();
+    let graph = Graph::with_features(Reader::open(&*later, &edited).unwrap(), &*later, &home.stored);
     assert!(!graph.has_stored_features(), "they are of the graph before");
     for target in graph.reader().neighbors(3).unwrap() {
         extractor.extract_edge_features(&graph, 3, target).unwrap();
     }
-    let after = extractor.extract_node_features(&graph, 3, &bytes(&home.rows[3])).unwrap();
+    let after = extractor.extract_node_features(&graph, 3, &query).unwrap();
     assert_eq!(after.degree, graph.reader().neighbors(3).unwrap().count());
     assert_ne!(before.clustering_coef, after.clustering_coef);
     let found = policy.search(&graph, &bytes(&row), SearchParams { k: 12, ef: 60 }).unwrap();
     assert!(found.guided);
     assert!(found.found.neighbors.iter().all(|neighbor| neighbor.id >= ROWS as u32));
     // The state before is still there, for those that read it.
-    let again =
-        home.with(true, |graph| extractor.extract_node_features(graph, 3, &bytes(&home.rows[3])).unwrap());
-    assert_eq!(again, before);
+    assert_eq!(extractor.extract_node_features(&earlier, 3, &query).unwrap(), before);
 }
 
 #[test]

@@ -5,37 +5,82 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use lru::LruCache;
 use parking_lot::Mutex;
+use redknot_index::{FeatureRecord, IndexRecord};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::EdgeFeatures;
 
 /// Threads that look up different nodes rarely wait for each other.
 const SHARDS: usize = 16;
-/// What an entry takes beside its links: key, list and table of the LRU, counts of the [`Arc`], the row itself.
-const ENTRY_BYTES: usize = 192;
+/// What an entry takes beside its links: 48 bytes in the list of the LRU, 25 in its table (at 8 to 4 of 9 slots in use),
+/// 48 for the row behind its [`Arc`], and what the allocator adds to the links.
+const ENTRY_BYTES: usize = 136;
 
 /// The state of a graph that features were read from: another state has other features.
+///
+/// A hash of the array of base-layer links, the epoch of the index and, where features are stored, their array and the
+/// epoch of their betweenness. Should two states ever share one, links are compared all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Generation {
-    /// The array of base-layer links.
-    pub(super) links: u64,
-    pub(super) epoch: u64,
-    /// The array of stored node features, and the epoch of their betweenness.
-    pub(super) features: Option<(u64, u64)>,
+pub(super) struct Generation(u64);
+
+impl Generation {
+    pub(super) fn new(index: &IndexRecord, features: Option<&FeatureRecord>) -> Generation {
+        let stored = features.map_or([0; 2], |record| [record.arrays()[0].0, record.betweenness_epoch()]);
+        let state = [index.links().0, index.epoch(), u64::from(features.is_some()), stored[0], stored[1]];
+        Generation(xxh3_64(&state.map(u64::to_le_bytes).concat()))
+    }
 }
 
-/// What is known of a node, and of its links in the order of its row.
+/// What is known of a node and its links.
 #[derive(Debug, PartialEq)]
 pub(super) struct Row {
-    pub(super) degree: usize,
-    pub(super) layer: usize,
+    pub(super) layer: u8,
     pub(super) clustering: f32,
-    pub(super) targets: Box<[u32]>,
-    pub(super) edges: Box<[EdgeFeatures]>,
+    /// In the order of the node's row.
+    pub(super) links: Box<[Link]>,
+}
+
+/// A link and its features.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Link {
+    /// The node that it leads to; the highest bit says that it crosses layers.
+    target: u32,
+    distance: f32,
+    cosine: f32,
+    betweenness: f32,
+}
+
+/// Graphs have at most 2^31 nodes.
+const CROSS_LAYER: u32 = 1 << 31;
+
+impl Link {
+    pub(super) fn new(edge: &redknot_index::EdgeFeatures) -> Link {
+        let redknot_index::EdgeFeatures { target, distance, cosine, betweenness, is_cross_layer } = *edge;
+        let target = target | if is_cross_layer { CROSS_LAYER } else { 0 };
+        Link { target, distance, cosine, betweenness }
+    }
+
+    pub(super) fn target(&self) -> u32 {
+        self.target & !CROSS_LAYER
+    }
+
+    pub(super) fn features(&self) -> EdgeFeatures {
+        EdgeFeatures {
+            distance: self.distance,
+            angular_similarity: self.cosine,
+            betweenness: self.betweenness,
+            cross_layer: self.target & CROSS_LAYER != 0,
+        }
+    }
 }
 
 impl Row {
+    pub(super) fn targets(&self) -> impl Iterator<Item = u32> + '_ {
+        self.links.iter().map(Link::target)
+    }
+
     fn bytes(&self) -> usize {
-        ENTRY_BYTES + self.targets.len() * size_of::<u32>() + self.edges.len() * size_of::<EdgeFeatures>()
+        ENTRY_BYTES + size_of_val(&*self.links)
     }
 }
 
@@ -53,7 +98,7 @@ pub struct FeatureCache {
 
 #[derive(Debug)]
 struct Shard {
-    rows: LruCache<(u32, Generation), Arc<Row>>,
+    rows: LruCache<(Generation, u32), Arc<Row>>,
     bytes: usize,
 }
 
@@ -126,7 +171,7 @@ impl FeatureCache {
         generation: Generation,
         check: impl FnOnce(&Row) -> bool,
     ) -> Option<Arc<Row>> {
-        let found = self.shard(node).lock().rows.get(&(node, generation)).cloned();
+        let found = self.shard(node).lock().rows.get(&(generation, node)).cloned();
         let found = found.filter(|row| check(row));
         if found.is_some() { &self.hits } else { &self.misses }.fetch_add(1, Relaxed);
         found
@@ -141,7 +186,7 @@ impl FeatureCache {
         let mut shard = self.shard(node).lock();
         shard.shrink(most - bytes);
         shard.bytes += bytes;
-        if let Some(old) = shard.rows.put((node, generation), row.clone()) {
+        if let Some(old) = shard.rows.put((generation, node), row.clone()) {
             shard.bytes -= old.bytes();
         }
     }
@@ -167,18 +212,12 @@ impl Shard {
 mod tests {
     use super::*;
 
-    const NOW: Generation = Generation { links: 1, epoch: 1, features: None };
+    const NOW: Generation = Generation(1);
 
     fn row(links: usize) -> Arc<Row> {
-        let edge =
-            EdgeFeatures { distance: 1.0, angular_similarity: 0.5, betweenness: 0.0, cross_layer: false };
-        Arc::new(Row {
-            degree: links,
-            layer: 0,
-            clustering: 0.0,
-            targets: (0..links as u32).collect(),
-            edges: vec![edge; links].into(),
-        })
+        let link = Link { target: CROSS_LAYER | 7, distance: 1.0, cosine: 0.5, betweenness: 0.0 };
+        assert!(link.target() == 7 && link.features().cross_layer);
+        Arc::new(Row { layer: links as u8, clustering: 0.0, links: vec![link; links].into() })
     }
 
     #[test]
@@ -214,10 +253,10 @@ mod tests {
     fn rows_of_another_state_or_that_fail_the_check_are_misses() {
         let cache = FeatureCache::new(1 << 20);
         cache.insert(3, NOW, &row(2));
-        assert_eq!(cache.get(3, NOW, |row| row.degree == 2).unwrap(), row(2));
-        assert!(cache.get(3, NOW, |row| row.degree == 1).is_none());
-        assert!(cache.get(3, Generation { epoch: 2, ..NOW }, |_| true).is_none());
-        assert!(cache.get(3, Generation { features: Some((5, 1)), ..NOW }, |_| true).is_none());
+        assert_eq!(cache.get(3, NOW, |row| row.layer == 2).unwrap(), row(2));
+        assert!(cache.get(3, NOW, |row| row.layer == 1).is_none());
+        assert!(cache.get(3, Generation(2), |_| true).is_none());
+        assert!(cache.get(4, NOW, |_| true).is_none());
         assert_eq!(cache.hit_rate(), 0.25);
         cache.reset_counts();
         assert_eq!(cache.hit_rate(), 0.0);

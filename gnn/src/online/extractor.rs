@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use redknot_index::local_features;
 
-use super::cache::Row;
+use super::cache::{Link, Row};
 use super::{EdgeFeatures, FeatureCache, Graph, Layout, NodeFeatures, PolicyError};
 
 /// Reads the features of nodes and links, through a cache of what does not depend on the query. Shared by threads.
@@ -62,8 +62,13 @@ impl FeatureExtractor {
         graph.append_vector(node, &mut embedding)?;
         let mut query_distance = f32::NAN;
         graph.reader().probe(query)?.distances(&[node], |neighbor| query_distance = neighbor.distance)?;
-        let Row { degree, layer, clustering, .. } = *row;
-        Ok(NodeFeatures { embedding, degree, layer, clustering_coef: clustering, query_distance })
+        Ok(NodeFeatures {
+            embedding,
+            degree: row.links.len(),
+            layer: row.layer.into(),
+            clustering_coef: row.clustering,
+            query_distance,
+        })
     }
 
     /// The features of the link from `source` to `target`.
@@ -78,7 +83,7 @@ impl FeatureExtractor {
     ) -> Result<EdgeFeatures, PolicyError> {
         self.check(graph)?;
         let row = self.row(graph, source)?;
-        Ok(row.edges[row.place(source, target)?])
+        Ok(row.links[row.place(source, target)?].features())
     }
 
     /// The features of several links, in their order; links of one node that stand together are looked up once.
@@ -95,7 +100,7 @@ impl FeatureExtractor {
         for of_node in edges.chunk_by(|a, b| a.0 == b.0) {
             let row = self.row(graph, of_node[0].0)?;
             for (source, target) in of_node {
-                features.push(row.edges[row.place(*source, *target)?]);
+                features.push(row.links[row.place(*source, *target)?].features());
             }
         }
         Ok(features)
@@ -115,7 +120,7 @@ impl FeatureExtractor {
         }
         // Whatever the cache says, the links are those of the graph.
         let links = reader.neighbors(node)?;
-        let is_current = |row: &Row| links.eq(row.targets.iter().copied());
+        let is_current = |row: &Row| links.eq(row.targets());
         if let Some(row) = self.cache.get(node, graph.generation(), is_current) {
             return Ok(row);
         }
@@ -132,9 +137,9 @@ impl FeatureExtractor {
         place: usize,
         tensor: &mut Vec<f32>,
     ) -> Result<(), PolicyError> {
-        tensor.extend_from_slice(&row.edges[place].numbers());
+        tensor.extend_from_slice(&row.links[place].features().numbers());
         if self.layout.is_wide() {
-            graph.append_vector(row.targets[place], tensor)?;
+            graph.append_vector(row.links[place].target(), tensor)?;
         }
         Ok(())
     }
@@ -143,7 +148,7 @@ impl FeatureExtractor {
 impl Row {
     /// Where the link to `target` stands.
     pub(super) fn place(&self, source_node: u32, target: u32) -> Result<usize, PolicyError> {
-        let place = self.targets.iter().position(|other| *other == target);
+        let place = self.targets().position(|other| other == target);
         place.ok_or(PolicyError::NoEdge { source_node, target })
     }
 }
@@ -161,27 +166,16 @@ fn read(graph: &Graph<'_>, node: u32) -> Result<Row, PolicyError> {
 fn stored(graph: &Graph<'_>, node: u32) -> Result<Option<Row>, PolicyError> {
     let Some(stored) = graph.stored().filter(|stored| node < stored.len()) else { return Ok(None) };
     let row = Row::new(stored.node(node)?, stored.edges(node)?);
-    let is_current = graph.reader().neighbors(node)?.eq(row.targets.iter().copied());
+    let is_current = graph.reader().neighbors(node)?.eq(row.targets());
     Ok(is_current.then_some(row))
 }
 
 impl Row {
     fn new(
         node: redknot_index::NodeFeatures,
-        edges: impl Iterator<Item = redknot_index::EdgeFeatures> + Clone,
+        edges: impl Iterator<Item = redknot_index::EdgeFeatures>,
     ) -> Row {
-        let of = |edge: redknot_index::EdgeFeatures| EdgeFeatures {
-            distance: edge.distance,
-            angular_similarity: edge.cosine,
-            betweenness: edge.betweenness,
-            cross_layer: edge.is_cross_layer,
-        };
-        Row {
-            degree: node.degree.into(),
-            layer: node.level.unwrap_or(0).into(),
-            clustering: node.clustering,
-            targets: edges.clone().map(|edge| edge.target).collect(),
-            edges: edges.map(of).collect(),
-        }
+        let links = edges.map(|edge| Link::new(&edge)).collect();
+        Row { layer: node.level.unwrap_or(0), clustering: node.clustering, links }
     }
 }

@@ -23,9 +23,7 @@ pub struct Graph<'v> {
 impl<'v> Graph<'v> {
     /// An index without stored features.
     pub fn new(reader: Reader<'v>) -> Graph<'v> {
-        let record = reader.record();
-        let generation = Generation { links: record.links().0, epoch: record.epoch(), features: None };
-        Graph { reader, stored: None, generation }
+        Graph { reader, stored: None, generation: Generation::new(reader.record(), None) }
     }
 
     /// An index with the features that `record` describes, where they are usable and can be read.
@@ -35,9 +33,8 @@ impl<'v> Graph<'v> {
             matches!(record.freshness(reader.record()), Freshness::Fresh | Freshness::StaleBetweenness);
         match FeatureReader::open(view, record) {
             Ok(stored) if usable => {
-                let features = Some((record.arrays()[0].0, record.betweenness_epoch()));
-                let generation = Generation { features, ..graph.generation };
-                Graph { stored: Some(stored), generation, ..graph }
+                let generation = Generation::new(reader.record(), Some(record));
+                Graph { reader, stored: Some(stored), generation }
             }
             _ => graph,
         }

@@ -75,7 +75,7 @@ impl Scoring<'_> {
         scored.clear();
         tensors.node.clear();
         graph.append_vector(node, &mut tensors.node)?;
-        tensors.node.extend([row.degree as f32, row.layer as f32, row.clustering, query_distance]);
+        tensors.node.extend([row.links.len() as f32, row.layer.into(), row.clustering, query_distance]);
         for places in places.chunks(self.config.inference_batch_size) {
             tensors.edges.clear();
             for place in places {
@@ -84,11 +84,15 @@ impl Scoring<'_> {
             self.call(query, places.len(), tensors)?;
             let alpha = self.config.hybrid_alpha;
             scored.extend(places.iter().zip(&tensors.scores).map(|(place, gnn_score)| {
-                let place = *place as usize;
-                let distance_score = graph.distance_score(&row.edges[place]);
+                let link = &row.links[*place as usize];
+                let distance_score = graph.distance_score(&link.features());
                 let combined_score = alpha * gnn_score + (1.0 - alpha) * distance_score;
-                let target_node = row.targets[place];
-                EdgeScore { target_node, gnn_score: *gnn_score, distance_score, combined_score }
+                EdgeScore {
+                    target_node: link.target(),
+                    gnn_score: *gnn_score,
+                    distance_score,
+                    combined_score,
+                }
             }));
         }
         Ok(())

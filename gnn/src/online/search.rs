@@ -167,11 +167,11 @@ fn select_links(
     let Scratch { visited, places, scored, selected, tensors, query, .. } = scratch;
     let row = scoring.extractor.row(graph, from.id)?;
     places.clear();
-    places.extend((0..).zip(&row.targets).filter(|(_, to)| !visited.contains(**to)).map(|(place, _)| place));
+    places.extend((0..).zip(row.targets()).filter(|(_, to)| !visited.contains(*to)).map(|(place, _)| place));
     selected.clear();
     let k = scoring.config.top_k_edges;
     if places.len() <= k {
-        selected.extend(places.iter().map(|place| row.targets[*place as usize]));
+        selected.extend(places.iter().map(|place| row.links[*place as usize].target()));
         return Ok(());
     }
     let at = Place { node: from.id, row: &row, query_distance: from.distance, query };

@@ -52,10 +52,7 @@ impl<'v> FeatureReader<'v> {
     ///
     /// # Errors
     /// [`Error::RowOutOfRange`] for a node beyond [`FeatureReader::len`].
-    pub fn edges(
-        &self,
-        node: u32,
-    ) -> Result<impl ExactSizeIterator<Item = EdgeFeatures> + Clone + use<'v>, Error> {
+    pub fn edges(&self, node: u32) -> Result<impl ExactSizeIterator<Item = EdgeFeatures> + use<'v>, Error> {
         self.check(node)?;
         row::decode_edges(self.record.edges, node, self.edges.get(node)?)
     }

@@ -79,7 +79,7 @@ pub(super) fn decode_edges(
     array: ArrayId,
     node: u32,
     bytes: &[u8],
-) -> Result<impl ExactSizeIterator<Item = EdgeFeatures> + Clone + '_, Error> {
+) -> Result<impl ExactSizeIterator<Item = EdgeFeatures> + '_, Error> {
     let rows = <[EdgeRow]>::ref_from_bytes(bytes).map_err(|_| Error::Damaged {
         what: format!("row {node} of array {array} has {} bytes, no multiple of {EDGE_BYTES}", bytes.len()),
     })?;
