@@ -56,6 +56,7 @@ mod collection_mut;
 mod database;
 mod definition;
 mod error;
+mod features;
 mod info;
 mod key;
 mod keys;
@@ -73,12 +74,14 @@ pub use collection_mut::CollectionMut;
 pub use database::{Builder, Database};
 pub use definition::CollectionDefinition;
 pub use error::{Error, Result};
+pub use features::{FeatureComputation, GraphFeatures};
 pub use info::CollectionInfo;
 pub use key::{Key, MAX_KEY_BYTES};
 pub use query::{Completeness, Hit, MAX_K, Search, SearchResult, SearchStats};
 pub use read::ReadTransaction;
 pub use redknot_index::{
-    BuildPhase, BuildProgress, Element, IndexConfig, Isa, MAX_DIM, Metric, VectorError, VectorRef,
+    BetweennessOptions, BuildPhase, BuildProgress, Element, FeatureFinding, FeaturePhase, FeatureProgress,
+    Freshness, IndexConfig, Isa, MAX_DIM, Metric, Refreshed, VectorError, VectorRef,
 };
 pub use redknot_storage::{Disk, FORMAT_VERSION, Stats};
 #[cfg(feature = "routing")]
@@ -90,6 +93,9 @@ pub use write::WriteTransaction;
 
 /// The table types of redb, which collections live beside.
 pub use redb;
+/// Models that decide at each hop of a search where to look.
+#[cfg(feature = "routing")]
+pub use redknot_gnn::online;
 /// Efforts, plans and calibrations of learned routing.
 #[cfg(feature = "routing")]
 pub use redknot_gnn::routing;

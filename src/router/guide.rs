@@ -116,7 +116,7 @@ impl Guide {
                     distances: routed.distances,
                     hops: routed.hops,
                 };
-                Some(Answer { found, key_scores, routed: true })
+                Some(Answer { found, key_scores, inferences: 0, routed: true })
             }
             Err(error) => {
                 loaded.counts.count_fallback();

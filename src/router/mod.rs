@@ -9,6 +9,7 @@ mod encode;
 mod guide;
 mod info;
 mod metrics;
+mod policy;
 mod record;
 mod switch;
 #[cfg(feature = "train")]
@@ -19,6 +20,7 @@ pub(crate) use guide::Guide;
 pub use info::RouterInfo;
 pub(crate) use info::info;
 pub use metrics::RoutingMetrics;
+pub(crate) use policy::follow;
 pub use record::Training;
 pub(crate) use switch::set_enabled;
 #[cfg(feature = "train")]
