@@ -1,98 +1,24 @@
 //! Online policies over an index in a file.
 #![allow(clippy::unwrap_used, reason = "a failed call fails the test")]
 
+#[path = "support/home.rs"]
+mod home;
+
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use redknot_gnn::online::{
     Budget, EdgeScorer, FeatureExtractor, GnnRoutingPolicy, Graph, LinearScorer, PolicyError, RoutingConfig,
     ScoreError,
 };
-use redknot_index::{
-    BetweennessOptions, BuildOptions, Element, FeatureRecord, Features, IndexConfig, IndexRecord, Metric,
-    Neighbor, Reader, SearchParams, Writer, build, compute_features,
-};
-use redknot_storage::{Options, Snapshot, Storage};
-use tempfile::TempDir;
+use redknot_index::{Metric, Neighbor, Reader, SearchParams, Writer};
 
-const DIM: usize = 16;
-const ROWS: usize = 2500;
+use home::{DIM, Home, ROWS, bytes, dot, naive_distance, near, points};
+
 const PARAMS: SearchParams = SearchParams { k: 10, ef: 60 };
 
-/// A file with an index, and features that are stored beside it.
-struct Home {
-    storage: Storage,
-    _dir: TempDir,
-    record: IndexRecord,
-    features: Features,
-    stored: FeatureRecord,
-    rows: Vec<Vec<f32>>,
-}
-
-fn bytes(row: &[f32]) -> Vec<u8> {
-    row.iter().flat_map(|value| value.to_le_bytes()).collect()
-}
-
-/// Points around 30 centres.
-fn points(n: usize, seed: u64) -> Vec<Vec<f32>> {
-    let mut centres = fastrand::Rng::with_seed(99);
-    let centres: Vec<Vec<f32>> = (0..30).map(|_| (0..DIM).map(|_| centres.f32() - 0.5).collect()).collect();
-    let mut rng = fastrand::Rng::with_seed(seed);
-    let mut row = |number: usize| -> Vec<f32> {
-        centres[number % centres.len()].iter().map(|centre| centre + 0.7 * (rng.f32() - 0.5)).collect()
-    };
-    (0..n).map(&mut row).collect()
-}
-
-impl Home {
-    fn new(metric: Metric) -> Home {
-        let dir = tempfile::tempdir().unwrap();
-        let options = Options { cache_bytes: 8 << 20, idle_commit: None, ..Options::default() };
-        let storage = Storage::create(dir.path().join("file"), &options).unwrap();
-        let config =
-            IndexConfig { dim: DIM, metric, element: Element::F32, m: 8, ef_construction: 80, seed: 7 };
-        let mut txn = storage.begin_write().unwrap();
-        let mut record = IndexRecord::create(&mut txn, &config).unwrap();
-        let rows = points(ROWS, 5);
-        let block: Vec<u8> = rows.iter().flat_map(|row| bytes(row)).collect();
-        Writer::open(&mut txn, &mut record).unwrap().append_unlinked(&block).unwrap();
-        txn.commit().unwrap();
-        let mut built = record.clone();
-        let options = BuildOptions { reorder: Some(false), ..BuildOptions::default() };
-        let mut save = |_: &mut _, record: &IndexRecord, _: Option<&_>| {
-            built = record.clone();
-            Ok::<(), redknot_index::Error>(())
-        };
-        build(storage.begin_write().unwrap(), record, &options, &|_| ControlFlow::Continue(()), &mut save)
-            .unwrap();
-        let snapshot = storage.snapshot().unwrap();
-        let go_on = |_| ControlFlow::Continue(());
-        let reader = Reader::open(&*snapshot, &built).unwrap();
-        let features = compute_features(&reader, &BetweennessOptions::default(), &go_on).unwrap();
-        let mut txn = storage.begin_write().unwrap();
-        let stored = features.store(&mut txn).unwrap();
-        txn.commit().unwrap();
-        Home { storage, _dir: dir, record: built, features, stored, rows }
-    }
-
-    /// Works on the graph without the stored features, or with them.
-    fn with<T>(&self, with_stored: bool, work: impl FnOnce(&Graph<'_>) -> T) -> T {
-        let snapshot: Arc<Snapshot> = self.storage.snapshot().unwrap();
-        let reader = Reader::open(&*snapshot, &self.record).unwrap();
-        let graph = if with_stored {
-            Graph::with_features(reader, &*snapshot, &self.stored)
-        } else {
-            Graph::new(reader)
-        };
-        assert_eq!(graph.has_stored_features(), with_stored);
-        work(&graph)
-    }
-
-    fn greedy(&self, query: &[f32]) -> Vec<Neighbor> {
-        self.with(false, |graph| graph.reader().search(&bytes(query), PARAMS).unwrap().neighbors)
-    }
+fn greedy_of(home: &Home, query: &[f32]) -> Vec<Neighbor> {
+    home.with(false, |graph| graph.reader().search(&bytes(query), PARAMS).unwrap().neighbors)
 }
 
 fn config() -> RoutingConfig {
@@ -124,23 +50,6 @@ fn recall(home: &Home, queries: &[Vec<f32>], answers: &[Vec<Neighbor>]) -> f64 {
         }
         found as f64 / (queries.len() * PARAMS.k) as f64
     })
-}
-
-/// `Σ aᵢ bᵢ` in double precision.
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-}
-
-fn naive_distance(metric: Metric, a: &[f32], b: &[f32]) -> f64 {
-    match metric {
-        Metric::L2 => dot(a, a) + dot(b, b) - 2.0 * dot(a, b),
-        Metric::Cosine => 1.0 - dot(a, b) / (dot(a, a) * dot(b, b)).sqrt(),
-        _ => -dot(a, b),
-    }
-}
-
-fn near(a: f32, b: f64) -> bool {
-    (f64::from(a) - b).abs() < 1e-4 * (1.0 + b.abs())
 }
 
 #[test]
@@ -283,7 +192,7 @@ fn a_sensible_model_finds_what_greedy_search_does_with_fewer_distances() {
     for metric in [Metric::L2, Metric::Cosine] {
         let home = Home::new(metric);
         let queries = points(200, 6);
-        let greedy: Vec<_> = queries.iter().map(|query| home.greedy(query)).collect();
+        let greedy: Vec<_> = queries.iter().map(|query| greedy_of(&home, query)).collect();
         let greedy_recall = recall(&home, &queries, &greedy);
         for (temperature, hybrid_alpha) in [(0.0, 1.0), (0.0, 0.9), (0.02, 1.0)] {
             let policy = sensible(RoutingConfig { temperature, hybrid_alpha, ..config() });
@@ -356,7 +265,7 @@ impl EdgeScorer for Faulty {
 fn whatever_fails_the_answer_is_that_of_greedy_search() {
     let home = Home::new(Metric::L2);
     let queries = points(1500, 9);
-    let greedy: Vec<_> = queries.iter().map(|query| home.greedy(query)).collect();
+    let greedy: Vec<_> = queries.iter().map(|query| greedy_of(&home, query)).collect();
     type What = fn(&mut Vec<f32>) -> Result<(), ScoreError>;
     let faults: [(&str, usize, Budget, What); 8] = [
         ("error", DIM, Budget::Unlimited, |_| Err(ScoreError::Failed { source: "out of order".into() })),
@@ -485,7 +394,7 @@ fn features_follow_the_graph() {
 fn a_policy_is_switched_and_budgeted() {
     let home = Home::new(Metric::L2);
     let queries = points(40, 13);
-    let greedy: Vec<_> = queries.iter().map(|query| home.greedy(query)).collect();
+    let greedy: Vec<_> = queries.iter().map(|query| greedy_of(&home, query)).collect();
     let policy = sensible(RoutingConfig { enabled: false, ..config() });
     assert_eq!(answers(&home, &policy, &queries), (greedy, 0));
     let metrics = policy.metrics();

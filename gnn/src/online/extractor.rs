@@ -106,6 +106,17 @@ impl FeatureExtractor {
         Ok(features)
     }
 
+    /// The features of a linked node as a model takes them, but for its vector; `query_distance` is known.
+    pub(crate) fn node_numbers(
+        &self,
+        graph: &Graph<'_>,
+        node: u32,
+        query_distance: f32,
+    ) -> Result<[f32; super::NODE_NUMBERS], PolicyError> {
+        self.check(graph)?;
+        Ok(self.row(graph, node)?.node_numbers(query_distance))
+    }
+
     /// Fails where the index has vectors of another length than the model is for.
     pub(super) fn check(&self, graph: &Graph<'_>) -> Result<(), PolicyError> {
         let (expected, got) = (self.layout.dim(), graph.reader().config().dim);
@@ -146,6 +157,11 @@ impl FeatureExtractor {
 }
 
 impl Row {
+    /// Degree, layer, clustering coefficient and distance from the query.
+    pub(super) fn node_numbers(&self, query_distance: f32) -> [f32; super::NODE_NUMBERS] {
+        [self.links.len() as f32, self.layer.into(), self.clustering, query_distance]
+    }
+
     /// Where the link to `target` stands.
     pub(super) fn place(&self, source_node: u32, target: u32) -> Result<usize, PolicyError> {
         let place = self.targets().position(|other| other == target);

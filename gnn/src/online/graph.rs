@@ -59,12 +59,12 @@ impl<'v> Graph<'v> {
     }
 
     /// Appends the vector of a node, of length 1 under cosine.
-    pub(super) fn append_vector(&self, node: u32, tensor: &mut Vec<f32>) -> Result<(), PolicyError> {
+    pub(crate) fn append_vector(&self, node: u32, tensor: &mut Vec<f32>) -> Result<(), PolicyError> {
         self.append_decoded(self.reader.vector(node)?, tensor)
     }
 
     /// The same for a vector or query that is encoded as the rows of the index are.
-    pub(super) fn append_decoded(&self, bytes: &[u8], tensor: &mut Vec<f32>) -> Result<(), PolicyError> {
+    pub(crate) fn append_decoded(&self, bytes: &[u8], tensor: &mut Vec<f32>) -> Result<(), PolicyError> {
         let config = self.reader.config();
         let start = tensor.len();
         tensor.resize(start + config.dim, 0.0);

@@ -75,7 +75,7 @@ impl Scoring<'_> {
         scored.clear();
         tensors.node.clear();
         graph.append_vector(node, &mut tensors.node)?;
-        tensors.node.extend([row.links.len() as f32, row.layer.into(), row.clustering, query_distance]);
+        tensors.node.extend(row.node_numbers(query_distance));
         for places in places.chunks(self.config.inference_batch_size) {
             tensors.edges.clear();
             for place in places {

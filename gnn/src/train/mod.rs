@@ -3,6 +3,8 @@
 //! [`pca_model`] makes a model from the vectors alone. [`train`] goes on from there: it collects what greedy search
 //! scores for some queries ([`collect`]) and fits the projections, steps and biases so that estimates keep the order of
 //! the near nodes ([`fit`]). Gradients are candle's, eigenvectors nalgebra's.
+//!
+//! Models that score links are trained elsewhere, on traced searches ([`collect_training_trajectories`]).
 
 mod batch;
 mod constant;
@@ -17,6 +19,7 @@ mod neighborhood;
 mod network;
 mod optimizer;
 mod options;
+mod paths;
 mod pca;
 mod quality;
 mod quantizer;
@@ -32,6 +35,7 @@ pub use corpus::Corpus;
 pub use error::TrainError;
 pub use fit::fit;
 pub use options::{Losses, OnTrainProgress, PcaOptions, TrainOptions, TrainPhase, TrainProgress};
+pub use paths::{PathTrajectory, TraceOptions, Tracer, TrajectoryExport, collect_training_trajectories};
 pub use quality::{Quality, quality};
 pub use queries::{Queries, synthesise};
 pub use report::{Seconds, TrainReport, Trained};
