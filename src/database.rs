@@ -99,6 +99,21 @@ impl Database {
         crate::RouterTraining::new(&self.storage, &self.routers, name)
     }
 
+    /// Traces searches of a collection, to train models that score links; see [`crate::TrainingTrajectories`].
+    #[cfg(feature = "train")]
+    pub fn training_trajectories<K: Key, V: redb::Value + 'static>(
+        &self,
+        definition: CollectionDefinition<'_, K, V>,
+    ) -> crate::TrainingTrajectories<'_> {
+        self.training_trajectories_named(definition.name)
+    }
+
+    /// As [`Database::training_trajectories`], for a program that knows a collection by its name only.
+    #[cfg(feature = "train")]
+    pub fn training_trajectories_named(&self, name: &str) -> crate::TrainingTrajectories<'_> {
+        crate::TrainingTrajectories::new(&self.storage, name)
+    }
+
     /// The router of a collection, with the figures of its gate; `None` where it has none.
     #[cfg(feature = "routing")]
     pub fn router(&self, name: &str) -> Result<Option<crate::RouterInfo>> {

@@ -129,6 +129,13 @@ pub enum Error {
         /// What went wrong, and what to do.
         why: String,
     },
+    /// Searches could not be traced, or what was traced not be written.
+    #[cfg(feature = "train")]
+    #[error(transparent)]
+    Trajectories {
+        /// What went wrong.
+        source: redknot_gnn::train::TrainError,
+    },
     /// Threads could not be started.
     #[error("threads could not be started: {source}")]
     Threads {

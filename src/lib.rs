@@ -64,6 +64,8 @@ mod query;
 mod read;
 #[cfg_attr(not(feature = "routing"), path = "router/without.rs")]
 mod router;
+#[cfg(feature = "train")]
+mod trajectories;
 mod verify;
 mod write;
 
@@ -88,6 +90,8 @@ pub use redknot_storage::{Disk, FORMAT_VERSION, Stats};
 pub use router::{RouterInfo, RoutingMetrics, Training};
 #[cfg(feature = "train")]
 pub use router::{RouterProgress, RouterTraining, TrainingReport};
+#[cfg(feature = "train")]
+pub use trajectories::TrainingTrajectories;
 pub use verify::{Finding, Report};
 pub use write::WriteTransaction;
 

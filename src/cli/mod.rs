@@ -10,6 +10,7 @@ mod create;
 mod delete;
 mod demo;
 mod error;
+mod features;
 mod get;
 mod import;
 mod info;
@@ -24,6 +25,8 @@ mod rows;
 mod search;
 #[cfg(feature = "train")]
 mod train;
+#[cfg(feature = "train")]
+mod trajectories;
 pub(crate) mod vectors;
 mod verify;
 
@@ -74,6 +77,11 @@ enum Command {
     /// Show the router of a collection with its figures, switch it on or off, or remove it.
     #[cfg(feature = "routing")]
     Router(router::Args),
+    /// Show, compute or refresh the graph features of a collection: clustering, betweenness, lengths of links.
+    Features(features::Args),
+    /// Trace searches and write what they saw as npy files, to train models that score links.
+    #[cfg(feature = "train")]
+    Trajectories(trajectories::Args),
     /// Show what a file holds.
     Info(info::Args),
     /// Check every block, key and link of a file.
@@ -127,6 +135,9 @@ fn run(command: Command) -> Result<Outcome, CliError> {
         Command::Train(args) => train::run(&args),
         #[cfg(feature = "routing")]
         Command::Router(args) => router::run(&args),
+        Command::Features(args) => features::run(&args),
+        #[cfg(feature = "train")]
+        Command::Trajectories(args) => trajectories::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => compact::run(&args),
@@ -149,6 +160,9 @@ fn wants_json(command: &Command) -> bool {
         Command::Train(args) => args.output.json,
         #[cfg(feature = "routing")]
         Command::Router(args) => args.output.json,
+        Command::Features(args) => args.output.json,
+        #[cfg(feature = "train")]
+        Command::Trajectories(args) => args.output.json,
         Command::Info(args) => args.output.json,
         Command::Verify(args) => args.output.json,
         Command::Compact(args) => args.output.json,

@@ -6,6 +6,7 @@ mod commands;
 #[path = "../../src/cli/crash_script.rs"]
 mod crash_script;
 mod demo;
+mod features;
 mod import;
 mod interrupt;
 mod kill;
