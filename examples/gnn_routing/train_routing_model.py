@@ -25,6 +25,7 @@ from torch.nn import functional
 
 FORMAT = 1
 NUMBERS = 4  # of a node beside its vector, and of an edge
+FAR = 20.0  # a target so many times as far from the query as the node is as bad as any that is farther
 
 
 class Trajectories:
@@ -43,7 +44,7 @@ class Trajectories:
         self.vectors = load("vectors").reshape(-1, dim)
         self.step_query = load("step_query")
         self.step_numbers = load("step_numbers").reshape(-1, NUMBERS)
-        self.step_start = load("step_start")
+        self.step_start = load("step_start").astype(numpy.int64)
         self.edge_numbers = load("edge_numbers").reshape(-1, NUMBERS)
         self.edge_distance = load("edge_distance")
         self.edge_label = load("edge_label")
@@ -55,13 +56,13 @@ class Trajectories:
     def steps(self, queries):
         """The steps of these queries that have links both to follow and to leave."""
         count = numpy.diff(self.step_start)
-        right = numpy.add.reduceat(self.edge_label, self.step_start[:-1], dtype=numpy.int64)
+        right = numpy.diff(numpy.concatenate([[0], numpy.cumsum(self.edge_label, dtype=numpy.int64)])[self.step_start])
         worth_it = (count > 1) & (right > 0) & (right < count) & numpy.isin(self.step_query, queries)
         return numpy.flatnonzero(worth_it)
 
     def batch(self, steps, device):
         """Tensors of some steps, their links padded to the same number."""
-        start, end = self.step_start[steps].astype(numpy.int64), self.step_start[steps + 1].astype(numpy.int64)
+        start, end = self.step_start[steps], self.step_start[steps + 1]
         width = int((end - start).max())
         places = start[:, None] + numpy.arange(width)
         mask = places < end[:, None]
@@ -74,22 +75,29 @@ class Trajectories:
 
 
 def scales(trajectories, steps):
-    """Mean and standard deviation of the numbers of nodes and edges, so that models need not learn their units."""
+    """What models need not learn: mean and standard deviation of the numbers of nodes and edges, the mean vector, and
+    the standard deviation of coordinates."""
     sample = steps[:: max(1, len(steps) // 20000)]
-    start = trajectories.step_start[sample].astype(numpy.int64)
+    start = trajectories.step_start[sample]
     parts = (trajectories.step_numbers[sample], trajectories.edge_numbers[start])
-    return [torch.tensor(numpy.stack([part.mean(0), part.std(0) + 1e-6])) for part in parts]
+    numbers = [torch.tensor(numpy.stack([part.mean(0), part.std(0) + 1e-6])) for part in parts]
+    vectors = trajectories.vectors[:: max(1, len(trajectories.vectors) // 10000)]
+    center = vectors.mean(0)
+    return *numbers, torch.tensor(center), torch.tensor((vectors - center).std() + 1e-12)
 
 
 class Inputs(nn.Module):
     """What the models are shown: numbers in units of their spread, and vectors through learned projections, in which
     the target and the node are compared with the query."""
 
-    def __init__(self, dim, hidden, node_scale, edge_scale):
+    def __init__(self, dim, hidden, scales):
         super().__init__()
         self.dim = dim
+        node_scale, edge_scale, center, spread = scales
         self.register_buffer("node_scale", node_scale)
         self.register_buffer("edge_scale", edge_scale)
+        self.register_buffer("center", center)
+        self.register_buffer("spread", spread)
         self.project = nn.Linear(dim, hidden, bias=False)
         self.combine = nn.Linear(4 * hidden + 2 + 2 * NUMBERS, hidden)
 
@@ -97,17 +105,17 @@ class Inputs(nn.Module):
         vector, numbers = node[:, : self.dim], node[:, self.dim :]
         numbers = (numbers - self.node_scale[0]) / self.node_scale[1]
         lengths = (edges[:, :, :NUMBERS] - self.edge_scale[0]) / self.edge_scale[1]
-        target = self.project(edges[:, :, NUMBERS:])
-        here = self.project(vector)[:, None]
-        goal = self.project(query)[:, None]
+        project = lambda vectors: self.project((vectors - self.center) / self.spread)
+        target, here, goal = project(edges[:, :, NUMBERS:]), project(vector)[:, None], project(query)[:, None]
         off, off_here = target - goal, here - goal
-        far = (off * off).sum(2, keepdim=True)
-        far_here = (off_here * off_here).sum(2, keepdim=True)
-        # How much nearer a link leads does not depend on the scale of the vectors.
-        quotient = far / (far_here + 1e-9)
-        same = torch.ones_like(far)
-        shown = [off * off / (far_here + 1e-9), target * goal, off_here * same, goal * same,
-                 quotient, torch.log(quotient + 1e-9), lengths, numbers[:, None] * same]
+        far_here = (off_here * off_here).sum(2, keepdim=True) + 1e-6
+        # How much nearer a link leads, in all directions and each. Beside the query everything is far, and equally bad.
+        nearer = off * off / far_here
+        quotient = nearer.sum(2, keepdim=True).clamp(max=FAR)
+        nearer = nearer.clamp(max=FAR)
+        same = torch.ones_like(quotient)
+        shown = [nearer, target * goal, off_here * same, goal * same,
+                 quotient, torch.log(quotient + 1e-6), lengths, numbers[:, None] * same]
         return self.combine(torch.cat(shown, dim=2)), quotient
 
 
@@ -136,9 +144,9 @@ class Attention(nn.Module):
 class Scorer(nn.Module):
     """Logits of the links of a node: `layers` of attention over them, or of a network that sees one at a time."""
 
-    def __init__(self, options, dim, node_scale, edge_scale):
+    def __init__(self, options, dim, scales):
         super().__init__()
-        self.inputs = Inputs(dim, options.hidden, node_scale, edge_scale)
+        self.inputs = Inputs(dim, options.hidden, scales)
         if options.model == "gat":
             layers = [Attention(options.hidden, options.heads) for _ in range(options.layers)]
         else:
@@ -157,9 +165,10 @@ class Scorer(nn.Module):
 class Linear(nn.Module):
     """`LinearScorer` of redknot: linear in the numbers, and in the quotient of weighted squared gaps."""
 
-    def __init__(self, options, dim, node_scale, edge_scale, vectors):
+    def __init__(self, options, dim, scales, vectors):
         super().__init__()
         self.dim = dim
+        node_scale, edge_scale, *_ = scales
         self.register_buffer("node_scale", node_scale)
         self.register_buffer("edge_scale", edge_scale)
         variance = torch.tensor(numpy.asarray(vectors[:: max(1, len(vectors) // 10000)]).var(0))
@@ -260,7 +269,7 @@ class Exported(nn.Module):
 def export_onnx(model, trajectories, figures, options):
     import onnx
 
-    dim, model = trajectories.meta["dim"], Exported(model.cpu().eval())
+    dim, model = trajectories.meta["dim"], Exported(model).cpu().eval()
     example = (torch.zeros(1, dim + NUMBERS), torch.zeros(10, dim + NUMBERS), torch.zeros(1, dim))
     names = ["node_features", "edge_features", "query"]
     edges = torch.export.Dim("num_edges", min=1, max=65536)
@@ -337,11 +346,11 @@ def main():
     if len(training) > options.max_steps:
         training = numpy.random.default_rng(options.seed).choice(training, options.max_steps, replace=False)
     dim = trajectories.meta["dim"]
-    node_scale, edge_scale = scales(trajectories, training)
+    units = scales(trajectories, training)
     if options.model == "linear":
-        model = Linear(options, dim, node_scale, edge_scale, trajectories.vectors)
+        model = Linear(options, dim, units, trajectories.vectors)
     else:
-        model = Scorer(options, dim, node_scale, edge_scale)
+        model = Scorer(options, dim, units)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"{options.model} of {parameters:,} weights; {len(training):,} steps to learn from, {len(held_out):,} held out")
     loss, kept = train(model.to(options.device), trajectories, training, held_out, options)
