@@ -164,7 +164,9 @@ fn policy(args: &Args, dim: usize) -> Result<GnnRoutingPolicy, Box<dyn Error>> {
         top_k_edges: args.top_k_edges,
         hybrid_alpha: args.hybrid_alpha,
         temperature: args.temperature,
-        budget: args.budget_us.map_or(Budget::Unlimited, |micros| Budget::Time(Duration::from_micros(micros))),
+        budget: args
+            .budget_us
+            .map_or(Budget::Unlimited, |micros| Budget::Time(Duration::from_micros(micros))),
         ..RoutingConfig::default()
     };
     match (args.scorer, &args.weights) {
@@ -202,7 +204,8 @@ fn pass(
 
 fn recall(truth: &[Vec<u64>], found: &[Vec<u64>]) -> f64 {
     let pairs = truth.iter().zip(found);
-    let hits: usize = pairs.map(|(truth, found)| found.iter().filter(|key| truth.contains(key)).count()).sum();
+    let hits: usize =
+        pairs.map(|(truth, found)| found.iter().filter(|key| truth.contains(key)).count()).sum();
     hits as f64 / truth.iter().map(Vec::len).sum::<usize>() as f64
 }
 

@@ -89,7 +89,7 @@ fn difference(
 fn of_node(features: &NodeFeatures, expected: &NodeFeatures) -> Option<&'static str> {
     if (features.degree, features.level) != (expected.degree, expected.level) {
         Some("degree or level is another")
-    } else if !((features.clustering - expected.clustering).abs() <= CLUSTERING_ERROR) {
+    } else if !agree(features.clustering, expected.clustering, CLUSTERING_ERROR) {
         Some("the clustering coefficient is another")
     } else if !is_share(features.betweenness) {
         Some("its betweenness is no share of all pairs")
@@ -103,13 +103,18 @@ fn of_edge(edge: &EdgeFeatures, expected: &EdgeFeatures) -> Option<&'static str>
         Some("a link leads elsewhere")
     } else if !is_near(edge.distance, expected.distance) {
         Some("the distance of a link is another")
-    } else if !((edge.cosine - expected.cosine).abs() <= COSINE_ERROR) {
+    } else if !agree(edge.cosine, expected.cosine, COSINE_ERROR) {
         Some("the cosine of a link is another")
     } else if !is_share(edge.betweenness) {
         Some("the betweenness of a link is no share of all pairs")
     } else {
         None
     }
+}
+
+/// NaN agrees with nothing.
+fn agree(a: f32, b: f32, error: f32) -> bool {
+    (a - b).abs() <= error
 }
 
 /// Estimates from pivots may exceed 1 a little.
