@@ -52,6 +52,9 @@ pub enum Budget {
 
 impl Default for RoutingConfig {
     /// Five links a hop, all by the model, in a tenth of the query's own time, with a cache of 64 MiB.
+    ///
+    /// A model at each hop keeps to that where distances are dear, as with long vectors or pages that have to be read;
+    /// elsewhere searches fall back until [`RoutingConfig::budget`] allows more.
     fn default() -> RoutingConfig {
         RoutingConfig {
             top_k_edges: 5,
