@@ -20,13 +20,14 @@ type NodeFilter<'f> = &'f mut dyn FnMut(u32) -> Result<bool, redknot_index::Erro
 pub(crate) struct Answer {
     pub(crate) found: Found,
     pub(crate) key_scores: u64,
+    pub(crate) inferences: u64,
     pub(crate) routed: bool,
 }
 
 impl Answer {
     /// Of a search that follows no keys.
     pub(crate) fn unrouted(found: Found) -> Answer {
-        Answer { found, key_scores: 0, routed: false }
+        Answer { found, key_scores: 0, inferences: 0, routed: false }
     }
 }
 
@@ -51,6 +52,12 @@ pub(crate) fn run<K: Key>(
         }
         None if request.exact => reader.search_exact(&query, ask.k, None)?,
         None => {
+            #[cfg(feature = "routing")]
+            if let Some(policy) = request.policy {
+                let params = SearchParams { k: ask.k, ef: guide.greedy_effort(&ask)? };
+                let answer = crate::router::follow(policy, view, reader, record, &query, params)?;
+                return finish::<K>(view, name, record, request, answer);
+            }
             let answer = guide.search(view, &reader, &query, &ask)?;
             return finish::<K>(view, name, record, request, answer);
         }
@@ -96,7 +103,7 @@ fn finish<K: Key>(
     request: &Request<'_, K>,
     answer: Answer,
 ) -> Result<SearchResult<K::Owned>> {
-    let Answer { found, key_scores, routed } = answer;
+    let Answer { found, key_scores, inferences, routed } = answer;
     let radius = request.within.unwrap_or(f32::INFINITY);
     let mut hits = Vec::with_capacity(found.neighbors.len());
     for neighbor in found.neighbors.iter().take_while(|neighbor| neighbor.distance <= radius) {
@@ -107,7 +114,7 @@ fn finish<K: Key>(
         (true, _) => Completeness::Exact,
         (false, _) => Completeness::Approximate,
     };
-    let stats = SearchStats { distances: found.distances, hops: found.hops, key_scores, routed };
+    let stats = SearchStats { distances: found.distances, hops: found.hops, key_scores, inferences, routed };
     Ok(SearchResult { hits, completeness, stats })
 }
 

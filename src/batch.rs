@@ -5,6 +5,8 @@ use std::num::NonZero;
 
 use rayon::prelude::*;
 use redb::Value;
+#[cfg(feature = "routing")]
+use redknot_gnn::online::GnnRoutingPolicy;
 use redknot_index::VectorRef;
 
 use crate::collection::Collection;
@@ -21,6 +23,8 @@ pub struct BatchSearch<'a, K: Key, V: Value + 'static, Q> {
     depth: Depth,
     exact: bool,
     threads: Option<NonZero<usize>>,
+    #[cfg(feature = "routing")]
+    policy: Option<&'a GnnRoutingPolicy>,
 }
 
 impl<'a, K: Key, V: Value + 'static, Q: Sync> BatchSearch<'a, K, V, Q>
@@ -28,7 +32,16 @@ where
     &'a Q: Into<VectorRef<'a>>,
 {
     pub(crate) fn new(collection: &'a Collection<K, V>, queries: &'a [Q]) -> Self {
-        BatchSearch { collection, queries, k: 10, depth: Depth::Default, exact: false, threads: None }
+        BatchSearch {
+            collection,
+            queries,
+            k: 10,
+            depth: Depth::Default,
+            exact: false,
+            threads: None,
+            #[cfg(feature = "routing")]
+            policy: None,
+        }
     }
 
     /// How many rows to return for each query; see [`Search::k`].
@@ -49,6 +62,13 @@ where
         self
     }
 
+    /// Has a model decide at each hop which links get a distance; see [`Search::policy`].
+    #[cfg(feature = "routing")]
+    pub fn policy(mut self, policy: &'a GnnRoutingPolicy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
     /// Looks at every row instead of searching the graph.
     pub fn exact(mut self) -> Self {
         self.exact = true;
@@ -66,6 +86,10 @@ where
         let one = |query: &'a Q| -> Result<SearchResult<K::Owned>> {
             let mut search: Search<'_, K> = self.collection.search(query).k(self.k);
             search.request.depth = self.depth;
+            #[cfg(feature = "routing")]
+            if let Some(policy) = self.policy {
+                search = search.policy(policy);
+            }
             if self.exact {
                 search = search.exact();
             }

@@ -1,7 +1,7 @@
 //! The catalogue: which collections a file has.
 
 use redb::{ReadableTable, TableDefinition};
-use redknot_index::IndexRecord;
+use redknot_index::{FeatureRecord, IndexRecord};
 use redknot_storage::{ArrayId, RESERVED_PREFIX, Snapshot, WriteTxn};
 
 use crate::definition::CollectionDefinition;
@@ -14,6 +14,8 @@ const COLLECTIONS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new(
 const RECORD_FORMAT: u32 = 1;
 /// With one, whose array of keys, epoch and serial number follow.
 const RECORD_FORMAT_ROUTED: u32 = 2;
+/// With graph features, and perhaps with a router.
+const RECORD_FORMAT_FEATURES: u32 = 3;
 /// Routers but for their models and keys, as JSON, by collection.
 pub(crate) const ROUTERS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("redknot.routers");
 /// Key models, by collection.
@@ -32,6 +34,7 @@ pub(crate) struct Record {
     pub(crate) value_type: String,
     pub(crate) index: IndexRecord,
     pub(crate) router: Option<RouterKeys>,
+    pub(crate) features: Option<FeatureRecord>,
 }
 
 /// What the record of a collection says of its learned router.
@@ -56,7 +59,11 @@ pub(crate) fn values_name(name: &str) -> String {
 impl Record {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        let format = if self.router.is_some() { RECORD_FORMAT_ROUTED } else { RECORD_FORMAT };
+        let format = match (&self.features, self.router) {
+            (Some(_), _) => RECORD_FORMAT_FEATURES,
+            (None, Some(_)) => RECORD_FORMAT_ROUTED,
+            (None, None) => RECORD_FORMAT,
+        };
         out.extend_from_slice(&format.to_le_bytes());
         out.extend_from_slice(&(self.key_width.unwrap_or(0) as u32).to_le_bytes());
         for number in [self.keys.of_nodes.0, self.keys.dense.0, self.keys.in_tree] {
@@ -69,10 +76,18 @@ impl Record {
         let index = self.index.to_bytes();
         out.extend_from_slice(&(index.len() as u32).to_le_bytes());
         out.extend_from_slice(&index);
+        if self.features.is_some() {
+            out.extend_from_slice(&u32::from(self.router.is_some()).to_le_bytes());
+        }
         if let Some(router) = self.router {
             for number in [router.keys.0, router.epoch, router.serial] {
                 out.extend_from_slice(&number.to_le_bytes());
             }
+        }
+        if let Some(features) = &self.features {
+            let features = features.to_bytes();
+            out.extend_from_slice(&(features.len() as u32).to_le_bytes());
+            out.extend_from_slice(&features);
         }
         out
     }
@@ -81,7 +96,7 @@ impl Record {
         let damaged = || Error::corrupt(format!("the record of collection {name:?} cannot be read"));
         let mut rest = Bytes(bytes);
         let format = rest.u32().ok_or_else(damaged)?;
-        if ![RECORD_FORMAT, RECORD_FORMAT_ROUTED].contains(&format) {
+        if !(RECORD_FORMAT..=RECORD_FORMAT_FEATURES).contains(&format) {
             return Err(damaged());
         }
         let width = rest.u32().ok_or_else(damaged)? as usize;
@@ -92,10 +107,22 @@ impl Record {
         let value_type = rest.text().ok_or_else(damaged)?;
         let len = rest.u32().ok_or_else(damaged)? as usize;
         let index = IndexRecord::from_bytes(rest.take(len).ok_or_else(damaged)?)?;
+        let is_routed = match format {
+            RECORD_FORMAT => false,
+            RECORD_FORMAT_ROUTED => true,
+            _ => rest.u32().ok_or_else(damaged)? != 0,
+        };
         let mut number = || rest.u64().ok_or_else(damaged);
-        let router = match format {
-            RECORD_FORMAT => None,
-            _ => Some(RouterKeys { keys: ArrayId(number()?), epoch: number()?, serial: number()? }),
+        let router = match is_routed {
+            false => None,
+            true => Some(RouterKeys { keys: ArrayId(number()?), epoch: number()?, serial: number()? }),
+        };
+        let features = match format {
+            RECORD_FORMAT_FEATURES => {
+                let len = rest.u32().ok_or_else(damaged)? as usize;
+                Some(FeatureRecord::from_bytes(rest.take(len).ok_or_else(damaged)?)?)
+            }
+            _ => None,
         };
         Ok(Record {
             key_width: (width > 0).then_some(width),
@@ -104,6 +131,7 @@ impl Record {
             value_type,
             index,
             router,
+            features,
         })
     }
 
@@ -264,6 +292,17 @@ pub(crate) fn drop_router(txn: &mut WriteTxn, name: &str, record: &mut Record) -
     txn.open_table(ROUTERS)?.remove(name).map_err(Error::redb)?;
     txn.open_table(MODELS)?.remove(name).map_err(Error::redb)?;
     Ok(true)
+}
+
+/// Removes the graph features of a collection, whose record the caller writes; `false` where it has none.
+pub(crate) fn drop_features(txn: &mut WriteTxn, record: &mut Record) -> Result<bool> {
+    match record.features.take() {
+        Some(features) => {
+            features.drop_arrays(txn)?;
+            Ok(true)
+        }
+        None => Ok(false),
+    }
 }
 
 /// Notes an array of keys that no router uses yet, so that it can be dropped if none ever does.

@@ -4,12 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use redknot_index::Refreshed;
 use redknot_storage::{Options, Stats, Storage};
 
 use crate::build::Build;
 use crate::catalog;
 use crate::definition::CollectionDefinition;
 use crate::error::Result;
+use crate::features::{self, FeatureComputation, GraphFeatures};
 use crate::info::CollectionInfo;
 use crate::key::Key;
 use crate::query_log::{QueryLogInfo, QueryLogs};
@@ -158,6 +160,21 @@ impl Database {
         crate::RouterImport::new(&self.storage, &self.routers, name, file)
     }
 
+    /// Traces searches of a collection, to train models that score links; see [`crate::TrainingTrajectories`].
+    #[cfg(feature = "train")]
+    pub fn training_trajectories<K: Key, V: redb::Value + 'static>(
+        &self,
+        definition: CollectionDefinition<'_, K, V>,
+    ) -> crate::TrainingTrajectories<'_> {
+        self.training_trajectories_named(definition.name)
+    }
+
+    /// As [`Database::training_trajectories`], for a program that knows a collection by its name only.
+    #[cfg(feature = "train")]
+    pub fn training_trajectories_named(&self, name: &str) -> crate::TrainingTrajectories<'_> {
+        crate::TrainingTrajectories::new(&self.storage, name)
+    }
+
     /// The router of a collection, with the figures of its gate; `None` where it has none.
     #[cfg(feature = "routing")]
     pub fn router(&self, name: &str) -> Result<Option<crate::RouterInfo>> {
@@ -199,6 +216,42 @@ impl Database {
             txn.commit()?;
         }
         Ok(dropped)
+    }
+
+    /// Computes and stores the graph features of a collection; see [`FeatureComputation`].
+    pub fn compute_graph_features<K: Key, V: redb::Value + 'static>(
+        &self,
+        definition: CollectionDefinition<'_, K, V>,
+    ) -> FeatureComputation<'_> {
+        self.compute_graph_features_named(definition.name)
+    }
+
+    /// As [`Database::compute_graph_features`], for a program that knows a collection by its name only.
+    pub fn compute_graph_features_named(&self, name: &str) -> FeatureComputation<'_> {
+        FeatureComputation::new(&self.storage, name)
+    }
+
+    /// The graph features of a collection, and whether they are up to date; `None` where it has none.
+    pub fn graph_features(&self, name: &str) -> Result<Option<GraphFeatures>> {
+        let snapshot = self.storage.snapshot()?;
+        let record = catalog::existing(&snapshot, name)?;
+        features::info(&snapshot, name, &record)
+    }
+
+    /// Computes anew what changes since the last computation or refresh concern: all graph features but betweenness of the
+    /// changed rows and their neighbours. Betweenness, which one link can change everywhere, stays as it was, 0 for new
+    /// links ([`crate::Freshness::StaleBetweenness`]).
+    ///
+    /// # Errors
+    /// [`crate::Error::NoFeatures`] where there are none; [`crate::Error::Index`] after a build, which writes all links anew:
+    /// compute them then.
+    pub fn refresh_graph_features(&self, name: &str) -> Result<Refreshed> {
+        features::refresh(&self.storage, name)
+    }
+
+    /// Removes the graph features of a collection; `false` where there are none.
+    pub fn drop_graph_features(&self, name: &str) -> Result<bool> {
+        features::remove(&self.storage, name)
     }
 
     /// The collections of the file.

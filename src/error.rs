@@ -100,6 +100,14 @@ pub enum Error {
         /// The collection.
         name: String,
     },
+    /// The collection has no graph features.
+    #[error(
+        "collection {name:?} has no graph features: compute them (`Database::compute_graph_features`, `redknot features --compute`)"
+    )]
+    NoFeatures {
+        /// The collection.
+        name: String,
+    },
     /// A recall was asked for, and nothing says what effort reaches it.
     #[error(
         "nothing says what effort reaches a recall of {recall} in collection {name:?} for k = {k}{}: train a router, which calibrates both ways of searching, or ask with ef",
@@ -125,6 +133,13 @@ pub enum Error {
     #[cfg(feature = "onnx")]
     #[error(transparent)]
     Onnx(#[from] redknot_gnn::onnx::OnnxError),
+    /// Searches could not be traced, or what was traced not be written.
+    #[cfg(feature = "train")]
+    #[error(transparent)]
+    Trajectories {
+        /// What went wrong.
+        source: redknot_gnn::train::TrainError,
+    },
     /// Threads could not be started.
     #[error("threads could not be started: {source}")]
     Threads {

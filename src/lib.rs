@@ -58,6 +58,7 @@ mod definition;
 mod error;
 #[cfg(feature = "routing")]
 mod explain;
+mod features;
 mod info;
 mod key;
 mod keys;
@@ -66,6 +67,8 @@ mod query_log;
 mod read;
 #[cfg_attr(not(feature = "routing"), path = "router/without.rs")]
 mod router;
+#[cfg(feature = "train")]
+mod trajectories;
 mod verify;
 mod write;
 
@@ -78,13 +81,15 @@ pub use definition::CollectionDefinition;
 pub use error::{Error, Result};
 #[cfg(feature = "routing")]
 pub use explain::{Explanation, Hop, Node, Seen, Unrouted, Walk};
+pub use features::{FeatureComputation, GraphFeatures};
 pub use info::CollectionInfo;
 pub use key::{Key, MAX_KEY_BYTES};
 pub use query::{Completeness, Hit, MAX_K, Search, SearchResult, SearchStats};
 pub use query_log::{MAX_LOGGED_QUERIES, QueryLogInfo};
 pub use read::ReadTransaction;
 pub use redknot_index::{
-    BuildPhase, BuildProgress, Element, IndexConfig, Isa, MAX_DIM, Metric, VectorError, VectorRef,
+    BetweennessOptions, BuildPhase, BuildProgress, Element, FeatureFinding, FeaturePhase, FeatureProgress,
+    Freshness, IndexConfig, Isa, MAX_DIM, Metric, Refreshed, VectorError, VectorRef,
 };
 pub use redknot_storage::{Disk, FORMAT_VERSION, Stats};
 #[cfg(any(feature = "train", feature = "onnx"))]
@@ -97,11 +102,16 @@ pub use router::{
 pub use router::{ImportReport, RouterImport};
 #[cfg(feature = "train")]
 pub use router::{RouterTraining, TrainingReport};
+#[cfg(feature = "train")]
+pub use trajectories::TrainingTrajectories;
 pub use verify::{Finding, Report};
 pub use write::WriteTransaction;
 
 /// The table types of redb, which collections live beside.
 pub use redb;
+/// Models that decide at each hop of a search where to look.
+#[cfg(feature = "routing")]
+pub use redknot_gnn::online;
 /// Models as ONNX files, and the runtimes that run them.
 #[cfg(feature = "onnx")]
 pub use redknot_gnn::onnx;

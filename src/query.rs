@@ -3,7 +3,7 @@
 use std::fmt;
 
 #[cfg(feature = "routing")]
-use redknot_gnn::routing::Effort;
+use redknot_gnn::{online::GnnRoutingPolicy, routing::Effort};
 use redknot_index::VectorRef;
 use serde::Serialize;
 
@@ -46,7 +46,9 @@ pub struct SearchStats {
     pub hops: u64,
     /// Keys scored by a learned router.
     pub key_scores: u64,
-    /// Whether a learned router answered.
+    /// Calls of the model of an online policy.
+    pub inferences: u64,
+    /// Whether a learned router, or a policy, decided where to look.
     pub routed: bool,
 }
 
@@ -78,6 +80,8 @@ pub(crate) struct Request<'a, K: Key> {
     pub(crate) within: Option<f32>,
     pub(crate) exact: bool,
     pub(crate) filter: Option<Filter<'a, K>>,
+    #[cfg(feature = "routing")]
+    pub(crate) policy: Option<&'a GnnRoutingPolicy>,
 }
 
 /// How hard to look.
@@ -126,8 +130,16 @@ pub(crate) trait Target<K: Key> {
 
 impl<'a, K: Key> Search<'a, K> {
     pub(crate) fn new(target: &'a dyn Target<K>, query: VectorRef<'a>) -> Search<'a, K> {
-        let request =
-            Request { query, k: 10, depth: Depth::Default, within: None, exact: false, filter: None };
+        let request = Request {
+            query,
+            k: 10,
+            depth: Depth::Default,
+            within: None,
+            exact: false,
+            filter: None,
+            #[cfg(feature = "routing")]
+            policy: None,
+        };
         Search { target, request }
     }
 
@@ -169,6 +181,16 @@ impl<'a, K: Key> Search<'a, K> {
     #[cfg(feature = "routing")]
     pub fn routed(mut self, effort: Effort) -> Self {
         self.request.depth = Depth::Routed(effort);
+        self
+    }
+
+    /// Has a model decide at each hop which links get a distance, with the effort of [`Search::ef`], instead of following
+    /// keys. The graph features of the collection are used where they are stored and not behind
+    /// ([`crate::Database::compute_graph_features`]). Searches with [`Search::filter`] or [`Search::exact`] do without.
+    /// Where the policy fails, the answer is that of greedy search ([`GnnRoutingPolicy::metrics`] counts it).
+    #[cfg(feature = "routing")]
+    pub fn policy(mut self, policy: &'a GnnRoutingPolicy) -> Self {
+        self.request.policy = Some(policy);
         self
     }
 

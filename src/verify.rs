@@ -21,6 +21,13 @@ pub enum Finding {
         /// What is wrong.
         finding: redknot_index::Finding,
     },
+    /// The graph features of a collection.
+    Features {
+        /// The collection.
+        collection: String,
+        /// What is wrong.
+        finding: redknot_index::FeatureFinding,
+    },
     /// A key or payload of a collection.
     Row {
         /// The collection.
@@ -42,6 +49,7 @@ impl std::fmt::Display for Finding {
         match self {
             Finding::Block(finding) => finding.fmt(f),
             Finding::Graph { collection, finding } => write!(f, "collection {collection:?}: {finding}"),
+            Finding::Features { collection, finding } => write!(f, "collection {collection:?}: {finding}"),
             Finding::Row { collection, what } => write!(f, "collection {collection:?}: {what}"),
             Finding::Unreadable { what, error } => write!(f, "{what} cannot be read: {error}"),
         }
@@ -93,6 +101,7 @@ pub(crate) fn run(storage: &Storage) -> Result<Report> {
             Ok(links) => report.links += links,
             Err(error) => report.unreadable(&format!("the links of collection {name:?}"), &error.into()),
         }
+        features(&snapshot, name, record, &mut report);
         if let Err(error) = rows(&snapshot, name, record, &mut report) {
             report.unreadable(&format!("the rows of collection {name:?}"), &error);
         }
@@ -107,6 +116,19 @@ impl Report {
 
     fn row(&mut self, collection: &str, what: String) {
         self.findings.push(Finding::Row { collection: collection.into(), what });
+    }
+}
+
+/// Graph features that do not say themselves that they are behind are those of the graph.
+fn features(snapshot: &Snapshot, name: &str, record: &Record, report: &mut Report) {
+    let Some(features) = &record.features else { return };
+    match redknot_index::verify_features(snapshot, &record.index, features) {
+        Ok(findings) => report.findings.extend(
+            findings.into_iter().map(|finding| Finding::Features { collection: name.into(), finding }),
+        ),
+        Err(error) => {
+            report.unreadable(&format!("the graph features of collection {name:?}"), &error.into());
+        }
     }
 }
 

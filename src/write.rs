@@ -99,6 +99,7 @@ impl WriteTransaction {
         catalog::drop_router(&mut self.txn, name, &mut record)?;
         catalog::drop_candidate(&mut self.txn, name)?;
         drop_log(&mut self.txn, name)?;
+        catalog::drop_features(&mut self.txn, &mut record)?;
         record.keys.delete(&mut self.txn, name)?;
         self.txn.delete_table(Values::new(&values_name(name)))?;
         catalog::remove(&self.txn, name)?;
@@ -115,6 +116,10 @@ impl WriteTransaction {
             }
             if open.record.to_bytes() != open.before {
                 Writer::open(&mut self.txn, &mut open.record.index)?.finish()?;
+                // Before the router, which takes the changed nodes with it.
+                if let Some(features) = &mut open.record.features {
+                    features.follow(&open.record.index);
+                }
                 if let Some(router) = open.router {
                     self.routers.keep_keys(&mut self.txn, &name, &mut open.record, router)?;
                 }
@@ -162,6 +167,7 @@ impl WriteTransaction {
             value_type: V::type_name().name().into(),
             index,
             router: None,
+            features: None,
         };
         // So that a reader of the new collection finds its tables, empty as they may be.
         self.txn.open_table(Values::new(&values_name(definition.name)))?;

@@ -15,7 +15,10 @@ use npyz::NpyFile;
 use redb::{ReadableDatabase, TableDefinition};
 use redknot::routing::{Effort, Mode};
 use redknot::train::TrainOptions;
-use redknot::{Collection, CollectionDefinition, Database, Element, Error, Hit, Metric, RoutingLayout};
+use redknot::{
+    BetweennessOptions, Collection, CollectionDefinition, Database, Element, Error, Freshness, Hit, Metric,
+    RoutingLayout,
+};
 use tempfile::TempDir;
 
 const DIM: usize = 384;
@@ -143,6 +146,10 @@ fn a_recall_is_reached_that_is_asked_for() {
 #[test]
 fn keys_follow_what_transactions_change() {
     let (_folder, db) = trained();
+    // Graph features follow the same changes.
+    let pivots = BetweennessOptions { exact_up_to: 100, pivots: 4, ..BetweennessOptions::default() };
+    db.compute_graph_features(TEXTS).betweenness(pivots).run().unwrap();
+    assert!(db.router("texts").unwrap().unwrap().fresh);
     let base = load("base.npy");
     let row = |key: u64| &base[key as usize * DIM..][..DIM];
     // A fifth of the rows goes and comes back under other keys.
@@ -167,6 +174,10 @@ fn keys_follow_what_transactions_change() {
     assert!(routed.iter().flatten().all(|hit| !gone.contains(&hit.key)), "a removed key was found");
     let (greedy, routed) = (recall(&texts, &greedy), recall(&texts, &routed));
     assert!(routed >= greedy - 0.02, "recall {routed} after changes, greedy {greedy}");
+    assert!(db.refresh_graph_features("texts").unwrap().nodes >= 2400);
+    let features = db.graph_features("texts").unwrap().unwrap();
+    assert_eq!(features.freshness, Freshness::StaleBetweenness);
+    assert!(db.router("texts").unwrap().unwrap().fresh, "both are up to date");
     assert_eq!(db.verify().unwrap().findings, []);
 }
 

@@ -5,6 +5,7 @@
 //! rank first get a full-precision distance. This crate knows graphs through [`redknot_index`] and writes nothing to
 //! the file: it returns keys and models as bytes.
 
+pub mod online;
 #[cfg(feature = "onnx")]
 pub mod onnx;
 pub mod routing;

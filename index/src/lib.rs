@@ -20,9 +20,9 @@ pub use distance::{Isa, Kernel, UnsupportedPair};
 pub use element::{Element, MAX_DIM, row_bytes};
 pub use error::Error;
 pub use features::{
-    Betweenness, BetweennessOptions, CONFIDENCE, EdgeFeatures, FeaturePhase, FeatureProgress, FeatureReader,
-    FeatureRecord, Features, Freshness, NodeFeatures, OnFeatureProgress, Precision, Refreshed, Undirected,
-    betweenness, clustering, compute_features, refresh_features,
+    Betweenness, BetweennessOptions, CONFIDENCE, EdgeFeatures, FeatureFinding, FeaturePhase, FeatureProgress,
+    FeatureReader, FeatureRecord, Features, Freshness, NodeFeatures, OnFeatureProgress, Precision, Refreshed,
+    Undirected, betweenness, clustering, compute_features, local_features, refresh_features, verify_features,
 };
 pub use mem_graph::MemGraph;
 pub use metric::{Metric, UnknownName};

@@ -150,6 +150,14 @@ fn database_exit_code(error: &redknot::Error) -> u8 {
         Cancelled => 130,
         UnknownCollection { .. } | DefinitionMismatch { .. } | InvalidName { .. } | EmptyKey => 2,
         KeyTooLong { .. } | InvalidParameter { .. } | NoRouter { .. } | NotCalibrated { .. } => 2,
+        NoFeatures { .. } => 2,
+        #[cfg(feature = "train")]
+        Trajectories { source: redknot::train::TrainError::Write { .. } } => 5,
+        #[cfg(feature = "train")]
+        Trajectories { source: redknot::train::TrainError::Option { .. } } => 2,
+        #[cfg(feature = "train")]
+        Trajectories { .. } => 4,
+        Index(redknot_index::Error::FeaturesOfOtherGraph { .. }) => 2,
         // Queries that nothing can be learned from.
         Router { .. } => 4,
         #[cfg(feature = "onnx")]

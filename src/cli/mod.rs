@@ -14,6 +14,7 @@ mod drift;
 mod error;
 #[cfg(feature = "routing")]
 mod explain;
+mod features;
 mod get;
 mod import;
 mod info;
@@ -30,6 +31,8 @@ mod rows;
 mod search;
 #[cfg(feature = "train")]
 mod train;
+#[cfg(feature = "train")]
+mod trajectories;
 pub(crate) mod vectors;
 mod verify;
 
@@ -86,6 +89,11 @@ enum Command {
     Router(router::Args),
     /// Show the log of queries of a collection, which routers learn from, or switch it on or off.
     QueryLog(query_log::Args),
+    /// Show, compute or refresh the graph features of a collection: clustering, betweenness, lengths of links.
+    Features(features::Args),
+    /// Trace searches and write what they saw as npy files, to train models that score links.
+    #[cfg(feature = "train")]
+    Trajectories(trajectories::Args),
     /// Show what a file holds.
     Info(info::Args),
     /// Check every block, key and link of a file.
@@ -142,6 +150,9 @@ fn run(command: Command) -> Result<Outcome, CliError> {
         #[cfg(feature = "routing")]
         Command::Router(args) => router::run(&args),
         Command::QueryLog(args) => query_log::run(&args),
+        Command::Features(args) => features::run(&args),
+        #[cfg(feature = "train")]
+        Command::Trajectories(args) => trajectories::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => compact::run(&args),
@@ -167,6 +178,9 @@ fn wants_json(command: &Command) -> bool {
         #[cfg(feature = "routing")]
         Command::Router(args) => args.output.json,
         Command::QueryLog(args) => args.output.json,
+        Command::Features(args) => args.output.json,
+        #[cfg(feature = "train")]
+        Command::Trajectories(args) => args.output.json,
         Command::Info(args) => args.output.json,
         Command::Verify(args) => args.output.json,
         Command::Compact(args) => args.output.json,

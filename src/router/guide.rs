@@ -162,7 +162,7 @@ impl Guide {
                     distances: routed.distances,
                     hops: routed.hops,
                 };
-                Some(Answer { found, key_scores, routed: true })
+                Some(Answer { found, key_scores, inferences: 0, routed: true })
             }
             Err(RouteError::Strange { .. }) => {
                 loaded.counts.count_strange();

@@ -17,6 +17,7 @@ mod import;
 mod info;
 mod layout;
 mod metrics;
+mod policy;
 mod questions;
 mod record;
 mod switch;
@@ -37,6 +38,7 @@ pub(crate) use info::info;
 pub use layout::RoutingLayout;
 pub(crate) use layout::set_layout;
 pub use metrics::RoutingMetrics;
+pub(crate) use policy::follow;
 pub use record::Training;
 pub(crate) use switch::set_enabled;
 #[cfg(feature = "train")]

@@ -7,6 +7,7 @@ mod commands;
 mod crash_script;
 mod demo;
 mod explain;
+mod features;
 mod import;
 mod interrupt;
 mod kill;

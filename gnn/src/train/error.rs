@@ -1,6 +1,11 @@
 //! What can go wrong in training.
 
-use redknot_index::Metric;
+use std::io;
+use std::path::PathBuf;
+
+use redknot_index::{Metric, VectorError};
+
+use crate::online::PolicyError;
 
 /// An error of training. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +119,25 @@ pub enum TrainError {
     Tensor {
         /// What the tensor library reported.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A query that the collection could not hold.
+    #[error("query {query} is not usable here: {source}")]
+    Query {
+        /// Which query.
+        query: usize,
+        /// What is wrong with it.
+        source: VectorError,
+    },
+    /// The features of a node or link could not be had.
+    #[error(transparent)]
+    Features(#[from] PolicyError),
+    /// A file could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file, or the folder that it is in.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// The index below.
     #[error(transparent)]

@@ -3,6 +3,8 @@
 //! [`pca_model`] makes a model from the vectors alone. [`train`] goes on from there: it collects what greedy search
 //! scores for some queries ([`collect`]) and fits the projections, steps and biases so that estimates keep the order of
 //! the near nodes ([`fit`]). Gradients are candle's, eigenvectors nalgebra's.
+//!
+//! Models that score links are trained elsewhere, on traced searches ([`collect_training_trajectories`]).
 
 mod batch;
 mod constant;
@@ -19,6 +21,7 @@ mod neighborhood;
 mod network;
 mod optimizer;
 mod options;
+mod paths;
 mod pca;
 mod quality;
 mod quantizer;
@@ -36,6 +39,7 @@ pub use fit::fit;
 #[cfg(feature = "onnx")]
 pub(crate) use imported::quantise;
 pub use options::{Losses, OnTrainProgress, PcaOptions, TrainOptions, TrainPhase, TrainProgress};
+pub use paths::{PathTrajectory, TraceOptions, Tracer, TrajectoryExport, collect_training_trajectories};
 pub use quality::{Quality, quality};
 pub use queries::{Queries, synthesise};
 pub use report::{Seconds, TrainReport, Trained};

@@ -1,7 +1,8 @@
 //! Features that need no more than a node and its neighbours, read from a stored index.
 
-use super::EdgeFeatures;
+use super::clustering::coefficient;
 use super::cosine::Cosine;
+use super::{EdgeFeatures, NodeFeatures};
 use crate::stored::{INCOMING, UNLINKED, level_of, words};
 use crate::{Error, Reader};
 
@@ -41,6 +42,27 @@ impl<'r, 'v> BaseLayer<'r, 'v> {
         Ok(words(if is_linked { self.reader.links.base.get(node)? } else { &[] }))
     }
 
+    /// All features of a node but betweenness; none of a node that is not linked.
+    pub(super) fn node(&self, node: u32) -> Result<NodeFeatures, Error> {
+        let code = self.level_code(node)?;
+        if code >= UNLINKED {
+            return Ok(NodeFeatures::default());
+        }
+        let mut neighbors: Vec<u32> = self.neighbors(node)?.collect();
+        neighbors.sort_unstable();
+        let mut closed = 0;
+        for other in &neighbors {
+            let shared = self.neighbors(*other)?;
+            closed += shared.filter(|third| neighbors.binary_search(third).is_ok()).count();
+        }
+        Ok(NodeFeatures {
+            degree: self.links(node)?.count() as u16,
+            level: Some(code),
+            clustering: coefficient(closed, neighbors.len()) as f32,
+            ..NodeFeatures::default()
+        })
+    }
+
     /// Distance, cosine and whether it crosses layers, of each of `links` of `node`; betweenness is 0.
     pub(super) fn edges(
         &self,
@@ -70,6 +92,18 @@ impl<'r, 'v> BaseLayer<'r, 'v> {
             EdgeFeatures { target: *target, distance, cosine, betweenness: 0.0, is_cross_layer }
         }))
     }
+}
+
+/// The features of a node and of its links, in the order of its row, computed from the node and its neighbours alone:
+/// betweenness, which takes the whole graph, is 0.
+///
+/// # Errors
+/// [`Error::Damaged`] or [`Error::Storage`] where links or vectors cannot be read.
+pub fn local_features(reader: &Reader<'_>, node: u32) -> Result<(NodeFeatures, Vec<EdgeFeatures>), Error> {
+    let layer = BaseLayer::new(reader)?;
+    let mut scratch = Scratch::default();
+    let edges = layer.edges(node, layer.links(node)?, &mut scratch)?.collect();
+    Ok((layer.node(node)?, edges))
 }
 
 /// Buffers for the links of one node.

@@ -20,6 +20,7 @@
 //! [`refresh_features`] follows edits, and [`FeatureReader`] reads rows in place.
 
 mod betweenness;
+mod check;
 mod clustering;
 mod compute;
 mod cosine;
@@ -36,8 +37,10 @@ mod undirected;
 use std::ops::ControlFlow;
 
 pub use betweenness::{Betweenness, BetweennessOptions, CONFIDENCE, Precision, betweenness};
+pub use check::{FeatureFinding, verify_features};
 pub use clustering::clustering;
 pub use compute::{Features, compute_features};
+pub use local::local_features;
 pub use reader::FeatureReader;
 pub use record::{FeatureRecord, Freshness};
 pub use refresh::{Refreshed, refresh_features};

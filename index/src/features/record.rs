@@ -85,6 +85,14 @@ impl FeatureRecord {
         self.pending |= changed;
     }
 
+    /// Remembers the nodes whose links the open transaction has changed in `index`. To be called before
+    /// [`IndexRecord::take_relinked`] forgets them. Features of links that a build has replaced follow nothing.
+    pub fn follow(&mut self, index: &IndexRecord) {
+        if self.links == index.arrays.links {
+            self.mark_changed(&index.changes.relinked);
+        }
+    }
+
     /// Nodes that have changed and are not refreshed.
     pub fn pending(&self) -> &RoaringBitmap {
         &self.pending

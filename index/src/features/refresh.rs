@@ -8,10 +8,8 @@ use rayon::prelude::*;
 use redknot_storage::WriteTxn;
 use roaring::RoaringBitmap;
 
-use super::clustering::coefficient;
 use super::local::{BaseLayer, Scratch};
 use super::{EdgeFeatures, FeatureReader, FeatureRecord, NodeFeatures, row};
-use crate::stored::UNLINKED;
 use crate::{Error, IndexRecord, Reader};
 
 /// What a refresh has written.
@@ -73,7 +71,7 @@ impl Plan {
         changed.insert_range(around.stored.len()..index.nodes.max(around.stored.len()));
         let edges: Vec<(u32, Vec<EdgeFeatures>)> = collect(&changed, |node| around.edges(node))?;
         let touched = around.touched(&changed, index.nodes)?;
-        let mut nodes = collect(&touched, |node| around.node(node))?;
+        let mut nodes = collect(&touched, |node| around.layer.node(node))?;
         let mut stale_nodes = i64::from(record.stale_nodes);
         for (node, features) in &mut nodes {
             let before = around.before(*node)?;
@@ -139,27 +137,6 @@ impl Around<'_, '_> {
         Ok(touched)
     }
 
-    /// All but betweenness.
-    fn node(&self, node: u32) -> Result<NodeFeatures, Error> {
-        let code = self.layer.level_code(node)?;
-        if code >= UNLINKED {
-            return Ok(NodeFeatures::default());
-        }
-        let mut neighbors: Vec<u32> = self.layer.neighbors(node)?.collect();
-        neighbors.sort_unstable();
-        let mut closed = 0;
-        for other in &neighbors {
-            let shared = self.layer.neighbors(*other)?;
-            closed += shared.filter(|third| neighbors.binary_search(third).is_ok()).count();
-        }
-        Ok(NodeFeatures {
-            degree: self.layer.links(node)?.count() as u16,
-            level: Some(code),
-            clustering: coefficient(closed, neighbors.len()) as f32,
-            ..NodeFeatures::default()
-        })
-    }
-
     /// The links of a node, those that were there before with their betweenness.
     fn edges(&self, node: u32) -> Result<Vec<EdgeFeatures>, Error> {
         let mut scratch = Scratch::default();
@@ -199,6 +176,6 @@ impl Around<'_, '_> {
 }
 
 /// Equal but for what another instruction set rounds differently.
-fn is_near(a: f32, b: f32) -> bool {
+pub(super) fn is_near(a: f32, b: f32) -> bool {
     (a - b).abs() <= 1e-6 + 1e-4 * a.abs().max(b.abs())
 }

@@ -307,3 +307,53 @@ fn a_refresh_touches_little_and_refuses_what_does_not_fit() {
     assert_eq!(fewer, Refreshed { nodes: 0, edges: 0 });
     check_refreshed(&txn, &index, &record, &features);
 }
+
+#[test]
+fn rows_that_are_not_those_of_their_nodes_are_found() {
+    let home = home();
+    let mut txn = home.storage.begin_write().unwrap();
+    let index = index(&mut txn, Metric::L2, 300, &mut fastrand::Rng::with_seed(8));
+    let features = compute(&txn, &index);
+    let record = features.store(&mut txn).unwrap();
+    txn.commit().unwrap();
+    let findings = || verify_features(&*home.storage.snapshot().unwrap(), &index, &record).unwrap();
+    assert_eq!(findings(), []);
+    let node = features.nodes().iter().rposition(|node| node.degree > 2).unwrap() as u32;
+    let write = |of_node: &NodeFeatures, edges: &[EdgeFeatures]| {
+        let mut txn = home.storage.begin_write().unwrap();
+        let mut bytes = Vec::new();
+        row::encode_node(of_node, &mut bytes);
+        txn.set_row(record.arrays()[0], node, &bytes).unwrap();
+        bytes.clear();
+        row::encode_edges(edges, &mut bytes);
+        txn.set_csr_row(record.arrays()[1], node, &bytes).unwrap();
+        txn.commit().unwrap();
+    };
+    let (good, edges) = (features.nodes()[node as usize], features.edges(node).to_vec());
+    let spoilt_nodes = [
+        NodeFeatures { degree: good.degree + 1, ..good },
+        NodeFeatures { level: Some(30), ..good },
+        NodeFeatures { clustering: f32::NAN, ..good },
+        NodeFeatures { clustering: good.clustering + 0.01, ..good },
+        NodeFeatures { betweenness: -0.1, ..good },
+    ];
+    let with_first = |edge: EdgeFeatures| [&[edge], &edges[1..]].concat();
+    let first = edges[0];
+    let spoilt_edges = [
+        edges[1..].to_vec(),
+        [&edges[..], &[first]].concat(),
+        with_first(EdgeFeatures { target: edges[1].target, ..first }),
+        with_first(EdgeFeatures { is_cross_layer: !first.is_cross_layer, ..first }),
+        with_first(EdgeFeatures { distance: 2.0 * first.distance + 1.0, ..first }),
+        with_first(EdgeFeatures { cosine: f32::NAN, ..first }),
+        with_first(EdgeFeatures { betweenness: f32::INFINITY, ..first }),
+    ];
+    let spoilt_nodes = spoilt_nodes.iter().map(|spoilt| (*spoilt, edges.clone()));
+    for (spoilt, edges) in spoilt_nodes.chain(spoilt_edges.into_iter().map(|edges| (good, edges))) {
+        write(&spoilt, &edges);
+        let found = findings();
+        assert!(matches!(&found[..], [finding] if finding.node == node), "{spoilt:?} {edges:?}: {found:?}");
+    }
+    write(&good, &edges);
+    assert_eq!(findings(), []);
+}

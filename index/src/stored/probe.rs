@@ -4,7 +4,7 @@ use super::reader::Reader;
 use super::scan::Scan;
 use super::{StoredRows, UNLINKED, level_of};
 use crate::search::{Adjacency, Query, Searcher, keep_unvisited};
-use crate::{Error, Neighbor, VectorRows, Visited};
+use crate::{Error, Neighbor, Scratch, VectorRows, Visited};
 
 /// A query against an index: base-layer links, distances, and what is not in the graph.
 ///
@@ -31,6 +31,19 @@ impl Probe<'_, '_> {
     /// Where greedy searches start; `None` while nothing is linked.
     pub fn entry(&self) -> Option<u32> {
         self.reader.record.entry
+    }
+
+    /// Where a greedy search enters the base layer: descends from [`Probe::entry`] through the layers above. `scratch`
+    /// counts the hops and all distances but that of the entry. `None` while nothing is linked.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] or [`Error::Storage`] where links or vectors cannot be read.
+    pub fn approach(&self, scratch: &mut Scratch) -> Result<Option<Neighbor>, Error> {
+        let record = self.reader.record;
+        let Some(entry) = record.entry else { return Ok(None) };
+        let rows = StoredRows(self.reader.vectors);
+        let searcher = Searcher { graph: &self.reader.links, rows: &rows, kernel: &self.reader.kernel };
+        searcher.approach(self.query, entry, (1..=record.top_level).rev(), scratch).map(Some)
     }
 
     /// Whether a node is in use and in the graph.

@@ -85,6 +85,11 @@ impl<'v> Reader<'v> {
         &self.record.config
     }
 
+    /// What the file says of the index.
+    pub fn record(&self) -> &'v IndexRecord {
+        self.record
+    }
+
     /// Nodes are numbered below this; some may be free or not linked.
     pub fn nodes(&self) -> u32 {
         self.record.nodes
