@@ -178,7 +178,15 @@ fn policy(args: &Args, dim: usize) -> Result<GnnRoutingPolicy, Box<dyn Error>> {
             scorer.check()?;
             Ok(GnnRoutingPolicy::new(scorer, config)?)
         }
-        (Scorer::Onnx, _) => Err("this program was built without ONNX: use --scorer native".into()),
+        #[cfg(feature = "onnx")]
+        (Scorer::Onnx, Some(path)) => Ok(GnnRoutingPolicy::from_onnx(path, config)?),
+        #[cfg(feature = "onnx")]
+        (Scorer::Onnx, None) => Err("name the ONNX file with --weights".into()),
+        #[cfg(not(feature = "onnx"))]
+        (Scorer::Onnx, _) => {
+            Err("this program was built without ONNX: build it with --features onnx, or use --scorer native"
+                .into())
+        }
     }
 }
 

@@ -73,6 +73,10 @@ pub enum PolicyError {
         /// Rows found.
         got: usize,
     },
+    /// An ONNX file that cannot be run.
+    #[cfg(feature = "onnx")]
+    #[error(transparent)]
+    Onnx(#[from] crate::onnx::OnnxError),
     /// The index below.
     #[error(transparent)]
     Index(#[from] redknot_index::Error),

@@ -4,7 +4,8 @@
 //! (long vectors, pages that have to be read). The keys of [`crate::routing`] serve the same end without a model
 //! at each hop.
 //!
-//! - [`EdgeScorer`] is what a model has to do: [`LinearScorer`] does it in plain Rust.
+//! - [`EdgeScorer`] is what a model has to do: [`LinearScorer`] does it in plain Rust, and with the feature `onnx` any ONNX
+//!   model of its contract (`GnnRoutingPolicy::from_onnx`).
 //! - [`FeatureExtractor`] reads what models see of a [`Graph`]: vectors, links and, where they are stored and fresh, the
 //!   graph features; [`FeatureCache`] keeps what does not depend on the query.
 //! - [`GnnRoutingPolicy`] ties both to a [`RoutingConfig`] and searches. Whatever goes wrong on its side (an error, a NaN,

@@ -12,6 +12,7 @@ mod graph;
 mod import;
 mod metadata;
 mod ort_session;
+mod policy;
 mod pool;
 mod projection;
 mod runtime;

@@ -3,8 +3,11 @@
 
 mod build;
 mod edge_model;
+#[path = "../support/home.rs"]
+mod home;
 mod key_model;
 mod mutations;
+mod policy;
 mod refused;
 #[path = "../support/mod.rs"]
 mod support;
