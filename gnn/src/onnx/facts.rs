@@ -74,8 +74,9 @@ impl<'g> Facts<'g> {
             "Abs" | "Cast" | "Ceil" | "Clip" | "Cos" | "Elu" | "Erf" | "Exp" | "Floor" | "HardSigmoid"
             | "HardSwish" | "Identity" | "LeakyRelu" | "Log" | "LogSoftmax" | "Neg" | "Not" | "PRelu"
             | "Reciprocal" | "Relu" | "Round" | "Selu" | "Sigmoid" | "Sign" | "Sin" | "Softmax"
-            | "Softplus" | "Softsign" | "Sqrt" | "Tanh" | "LayerNormalization" | "BatchNormalization"
- => first(),
+            | "Softplus" | "Softsign" | "Sqrt" | "Tanh" | "LayerNormalization" | "BatchNormalization" => {
+                first()
+            }
             "MatMul" => match (first()?.as_slice(), self.dims(node, 1)?) {
                 ([rows, _], [_, columns]) => Some(vec![*rows, *columns]),
                 _ => None,
