@@ -210,7 +210,7 @@ mod tests {
         let encoder = QueryEncoder::new(&model).unwrap();
         for (query, got) in outputs[1].values.chunks(coordinates).enumerate() {
             let here = &asked[query * dim..][..dim];
-            let (native, terms) = encoder.numbers(here);
+            let (native, terms) = encoder.numbers(here).unwrap();
             for (at, (got, native)) in got.iter().zip(&native).enumerate() {
                 let row = &model.queries[at * dim..][..dim];
                 let scale = length(row) * (length(here) + length(&model.mean));

@@ -53,13 +53,17 @@ pub(super) struct OrtSession(ort::session::Session);
 
 /// Opens a session on one thread: calls are small, and come from many threads.
 pub(super) fn session(environment: &Environment, model: &[u8]) -> Result<OrtSession, OnnxError> {
-    let builder = SessionBuilder::new(environment).map_err(failed)?;
-    let session = builder
+    let session = SessionBuilder::new(environment)
+        .map_err(failed)?
         .with_optimization_level(GraphOptimizationLevel::All)
-        .and_then(|builder| builder.with_intra_threads(1))
-        .and_then(|builder| builder.with_inter_threads(1))
-        .and_then(|builder| builder.with_intra_op_spinning(false))
-        .and_then(|builder| builder.with_log_level(LogLevel::Error))
+        .map_err(failed)?
+        .with_intra_threads(1)
+        .map_err(failed)?
+        .with_inter_threads(1)
+        .map_err(failed)?
+        .with_intra_op_spinning(false)
+        .map_err(failed)?
+        .with_log_level(LogLevel::Error)
         .map_err(failed)?
         .commit_from_memory(model)
         .map_err(failed)?;

@@ -162,12 +162,12 @@ impl QueryEncoder {
 
     /// The coordinates of a query and its terms beside its length, for comparison with those of an exported model.
     #[cfg(all(test, feature = "onnx"))]
-    pub(crate) fn numbers(&self, query: &[f32]) -> (Vec<f32>, f32) {
+    pub(crate) fn numbers(&self, query: &[f32]) -> Result<(Vec<f32>, f32), ModelError> {
         let mut out = EncodedQuery::default();
-        self.encode(query, &mut out).unwrap();
+        self.encode(query, &mut out)?;
         let mut centred = padded(query);
         let (_, linear) = centre(&mut centred, &self.mean, &self.linear);
-        (out.projected, linear + self.query_constant)
+        Ok((out.projected, linear + self.query_constant))
     }
 
     /// `out[i]` = the estimate of the squared distance of the query to the node of `keys[i]`: finite, and the same on
