@@ -1,7 +1,7 @@
 //! What principal axes, training and the mean of the neighbours are worth, on the vectors of a NumPy file.
 //!
 //! `train_keys BASE.npy QUERIES.npy [l2|cosine] [synthesise|log]` builds an index of BASE in a temporary file, makes
-//! models from principal axes with several shares λ of the neighbours' mean, and trains without and with it. With
+//! models from principal axes with several shares λ of the neighbours' mean, and trains with each encoder. With
 //! `synthesise`, the default, it learns from made-up queries and holds the first 1,000 of QUERIES out; with `log` it
 //! learns from QUERIES and holds out 1,000 of them.
 
@@ -14,7 +14,8 @@ use std::time::Instant;
 
 use npyz::{DType, NpyFile};
 use redknot_gnn::train::{
-    PcaOptions, Quality, Queries, TrainOptions, TrainProgress, collect, fit, pca_model, quality,
+    AttentionOptions, Encoder, PcaOptions, Quality, Queries, TrainOptions, TrainProgress, collect, fit,
+    pca_model, quality,
 };
 use redknot_index::{
     BuildOptions, Element, IndexConfig, IndexRecord, Metric, Permutation, Reader, Writer, build, encode,
@@ -70,10 +71,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let model = pca_model(&reader, &PcaOptions { lambda, ..PcaOptions::default() })?;
         print("principal axes", lambda, quality(&reader, &trajectories, &model)?);
     }
-    for lambda in [0.0, PcaOptions::default().lambda] {
-        let pca = PcaOptions { lambda, ..PcaOptions::default() };
-        let report = fit(&reader, &trajectories, &TrainOptions { pca, ..options.clone() }, &go_on)?.report;
-        print("learned", lambda, report.learned);
+    let attention = Encoder::Attention(AttentionOptions::default());
+    for (name, encoder) in [("linear", Encoder::Linear), ("mean", Encoder::Mean), ("attention", attention)] {
+        let trained = fit(&reader, &trajectories, &TrainOptions { encoder, ..options.clone() }, &go_on)?;
+        let report = trained.report;
+        print(name, trained.model.lambda, report.learned);
         for losses in &report.losses {
             println!("  {losses:?}");
         }

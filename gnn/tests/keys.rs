@@ -5,55 +5,12 @@ mod support;
 
 use proptest::prelude::*;
 use redknot_gnn::routing::{
-    EncodeScratch, EncodedQuery, KeyEncoder, KeyModel, ModelError, QueryEncoder, Slot,
+    Attention, EncodeScratch, EncodedQuery, KeyEncoder, KeyModel, ModelError, QueryEncoder, Slot,
 };
-use support::random_model;
+use support::oracle::{assert_key, bias, dot, level, minus, square};
+use support::{random_attention, random_model};
 
 const KEY_BYTES: [usize; 4] = [32, 64, 96, 128];
-
-fn dot(a: &[f32], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| f64::from(*a) * b).sum()
-}
-
-fn minus(a: &[f32], b: &[f32]) -> Vec<f64> {
-    a.iter().zip(b).map(|(a, b)| f64::from(*a) - f64::from(*b)).collect()
-}
-
-fn square(a: &[f64]) -> f64 {
-    a.iter().map(|a| a * a).sum()
-}
-
-/// What slot `j` of a key stands for, in steps.
-fn level(key: &[u8], j: usize) -> f64 {
-    let columns = key.len() - 2;
-    f64::from(key[j % columns] >> (2 * (j / columns)) & 3) - 1.5
-}
-
-fn bias(model: &KeyModel, key: &[u8]) -> f64 {
-    let code = u16::from_le_bytes([key[key.len() - 2], key[key.len() - 1]]);
-    f64::from(model.bias_base) + f64::from(model.bias_step) * f64::from(code)
-}
-
-/// Checks every slot and the bias of a key.
-fn assert_key(model: &KeyModel, x: &[f32], m: &[f32], key: &[u8]) {
-    let lambda = f64::from(model.lambda);
-    let (x, m) = (minus(x, &model.mean), minus(m, &model.mean));
-    let routing: Vec<f64> = x.iter().zip(&m).map(|(x, m)| (1.0 - lambda) * x + lambda * m).collect();
-    let whole: Vec<f64> = model.nodes.chunks(model.dim).map(|row| dot(row, &routing)).collect();
-    let mut left = whole.clone();
-    for (j, slot) in model.slots.iter().enumerate() {
-        let (left, step) = (&mut left[usize::from(slot.coordinate)], f64::from(slot.step));
-        let error = |level: f64| (*left - step * level).abs();
-        let best = [-1.5, -0.5, 0.5, 1.5].map(error).into_iter().fold(f64::INFINITY, f64::min);
-        assert!(error(level(key, j)) <= best + 1e-4, "slot {j} is not the nearest level");
-        *left -= step * level(key, j);
-    }
-    let recovered: f64 = whole.iter().zip(&left).map(|(whole, left)| (whole - left).powi(2)).sum();
-    let lost = (1.0 - lambda) * square(&x) + lambda * square(&m) - recovered;
-    let expected = recovered + f64::from(model.kappa) * lost;
-    let tolerance = 0.5 * f64::from(model.bias_step) + 1e-4 * (1.0 + expected.abs());
-    assert!((bias(model, key) - expected).abs() <= tolerance, "bias {} for {expected}", bias(model, key));
-}
 
 /// The estimate as the documentation of `KeyModel` writes it, and how far off rounding to 16 bits can be.
 fn estimate(model: &KeyModel, query: &[f32], key: &[u8]) -> (f64, f64) {
@@ -84,7 +41,7 @@ proptest! {
         encoder.encode(&x, &means, &mut keys, &mut EncodeScratch::default()).unwrap();
         let rows: Vec<&[u8]> = keys.chunks(key_bytes).collect();
         for (node, key) in rows.iter().enumerate() {
-            assert_key(&model, &x[node * dim..][..dim], &means[node * dim..][..dim], key);
+            assert_key(&model, &x[node * dim..][..dim], &means[node * dim..][..dim], &[], key);
         }
 
         let encoder = QueryEncoder::new(&model).unwrap();
@@ -121,9 +78,14 @@ proptest! {
     #[test]
     fn models_come_back_from_bytes(
         dim in 1usize..20, coordinates in 1usize..20, key_bytes in prop::sample::select(&KEY_BYTES), seed: u64,
+        inputs in 1usize..9, layers in prop::collection::vec((1usize..4, 1usize..9), 0..4),
     ) {
-        let model = random_model(dim, coordinates, key_bytes, seed);
+        let mut model = random_model(dim, coordinates, key_bytes, seed);
+        if !layers.is_empty() {
+            model.attention = Some(random_attention([dim, coordinates], inputs, &layers, seed));
+        }
         let bytes = model.to_bytes().unwrap();
+        prop_assert_eq!(bytes[8], if layers.is_empty() { 1 } else { 2 });
         prop_assert_eq!(KeyModel::from_bytes(&bytes), Ok(model));
         let cut = (seed % bytes.len() as u64) as usize;
         prop_assert!(KeyModel::from_bytes(&bytes[..cut]).is_err());
@@ -133,24 +95,88 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_are_no_model(mut bytes in prop::collection::vec(any::<u8>(), 0..300), magic: bool) {
-        let head = b"rkkeymdl\x01\0\0\0";
-        if magic && bytes.len() >= head.len() {
-            bytes[..head.len()].copy_from_slice(head);
+    fn random_bytes_are_no_model(
+        mut bytes in prop::collection::vec(any::<u8>(), 0..300), version in prop::option::of(1u8..3),
+    ) {
+        let mut head = *b"rkkeymdl\0\0\0\0";
+        if let Some(version) = version && bytes.len() >= head.len() {
+            head[8] = version;
+            bytes[..head.len()].copy_from_slice(&head);
         }
         prop_assert!(KeyModel::from_bytes(&bytes).is_err());
     }
+
+    /// Whatever the numbers of a model are changed to, with a checksum that agrees: an error or a model, and no huge
+    /// allocation on the way.
+    #[test]
+    fn forged_models_are_read_or_refused(
+        places in prop::collection::vec((any::<prop::sample::Index>(), any::<u32>()), 1..4), early: bool,
+    ) {
+        let mut model = random_model(3, 4, 32, 7);
+        model.attention = Some(random_attention([3, 4], 2, &[(2, 3), (1, 2)], 7));
+        let mut bytes = model.to_bytes().unwrap();
+        let body = bytes.len() - 8;
+        let linear = model_bytes(&random_model(3, 4, 32, 7)) - 8;
+        for (place, value) in places {
+            // The heads of the model, and of its attention.
+            let at = if early { 12 + 4 * place.index(8) } else { linear + 4 * place.index((body - linear) / 4) };
+            bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        let checksum = xxhash_rust::xxh3::xxh3_64(&bytes[..body]);
+        bytes[body..].copy_from_slice(&checksum.to_le_bytes());
+        if let Ok(model) = KeyModel::from_bytes(&bytes) {
+            prop_assert!(model.check().is_ok());
+            prop_assert_eq!(model.to_bytes().unwrap(), bytes);
+        }
+    }
+}
+
+fn model_bytes(model: &KeyModel) -> usize {
+    model.to_bytes().unwrap().len()
 }
 
 #[test]
 fn every_length_of_a_cut_model_is_refused() {
-    let bytes = random_model(3, 2, 32, 1).to_bytes().unwrap();
-    for len in 0..bytes.len() {
-        assert!(KeyModel::from_bytes(&bytes[..len]).is_err(), "{len} bytes");
+    let mut model = random_model(3, 2, 32, 1);
+    for attention in [None, Some(random_attention([3, 2], 2, &[(2, 1), (1, 2)], 1))] {
+        model.attention = attention;
+        let bytes = model.to_bytes().unwrap();
+        for len in 0..bytes.len() {
+            assert!(KeyModel::from_bytes(&bytes[..len]).is_err(), "{len} bytes");
+        }
+        let mut newer = bytes;
+        newer[8] = 9;
+        assert_eq!(KeyModel::from_bytes(&newer), Err(ModelError::Version { expected: 2, got: 9 }));
     }
-    let mut newer = bytes;
-    newer[8] = 9;
-    assert_eq!(KeyModel::from_bytes(&newer), Err(ModelError::Version { expected: 1, got: 9 }));
+}
+
+#[test]
+fn attention_that_cannot_be_used_is_refused() {
+    let damages: [fn(&mut Attention); 13] = [
+        |attention| attention.input.truncate(5),
+        |attention| attention.input.clear(),
+        |attention| attention.input = vec![0.0; 6 * 129],
+        |attention| attention.input[1] = f32::NAN,
+        |attention| attention.layers.clear(),
+        |attention| attention.layers = vec![attention.layers[1].clone(); 7],
+        |attention| attention.layers.swap(0, 1),
+        |attention| attention.layers[0].heads = 17,
+        |attention| attention.layers[0].heads = 0,
+        |attention| attention.layers[0].width = usize::MAX,
+        |attention| attention.layers[0].source[0] = f32::INFINITY,
+        |attention| attention.layers[1].bias.push(0.0),
+        |attention| attention.output.truncate(3),
+    ];
+    for (number, damage) in damages.iter().enumerate() {
+        let mut model = random_model(6, 4, 32, 2);
+        let mut attention = random_attention([6, 4], 3, &[(2, 5), (3, 2)], 2);
+        model.attention = Some(attention.clone());
+        assert!(model.check().is_ok());
+        damage(&mut attention);
+        model.attention = Some(attention);
+        assert!(model.check().is_err(), "damage {number}");
+        assert!(model.to_bytes().is_err() && KeyEncoder::new(&model).is_err(), "damage {number}");
+    }
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use redknot_gnn::routing::KeyModel;
+use redknot_gnn::routing::{AttentionLayer, KeyModel};
 use redknot_gnn::train::{
-    Corpus, PcaOptions, Queries, TrainError, TrainOptions, TrainPhase, TrainProgress, collect, fit,
-    pca_model, quality, train,
+    AttentionOptions, Corpus, Encoder, PcaOptions, Queries, TrainError, TrainOptions, TrainPhase,
+    TrainProgress, collect, fit, pca_model, quality, train,
 };
 use redknot_index::{
     BuildOptions, Element, Error, IndexConfig, IndexRecord, Metric, Permutation, Reader, Writer, build,
@@ -116,12 +116,28 @@ fn go_on(_: TrainProgress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
+fn layer_numbers(layer: &AttentionLayer) -> [&Vec<f32>; 4] {
+    [&layer.weights, &layer.source, &layer.target, &layer.bias]
+}
+
 /// The bytes of every number of a model.
 fn bytes(model: &KeyModel) -> Vec<u8> {
     let slots = model.slots.iter().flat_map(|slot| [f32::from(slot.coordinate), slot.step]);
     let numbers = [model.query_constant, model.lambda, model.kappa, model.bias_base, model.bias_step];
     let arrays = [&model.mean, &model.nodes, &model.queries, &model.query_linear];
-    arrays.into_iter().flatten().copied().chain(slots).chain(numbers).flat_map(f32::to_le_bytes).collect()
+    let attention = model.attention.iter().flat_map(|attention| {
+        let layers = attention.layers.iter().flat_map(layer_numbers);
+        layers.chain([&attention.input, &attention.output])
+    });
+    arrays
+        .into_iter()
+        .chain(attention)
+        .flatten()
+        .copied()
+        .chain(slots)
+        .chain(numbers)
+        .flat_map(f32::to_le_bytes)
+        .collect()
 }
 
 #[test]
@@ -166,7 +182,7 @@ fn the_model_without_queries_has_the_form_that_keys_need() {
 #[test]
 fn the_same_seed_yields_the_same_model_on_one_thread() {
     let corpus = corpus(Metric::L2);
-    let options = TrainOptions { steps: 30, evaluate_every: 10, ..options() };
+    let options = TrainOptions { steps: 30, evaluate_every: 10, ..attending(2, 2, 4) };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let run = |seed| {
         let pca = PcaOptions { seed, ..options.pca.clone() };
@@ -176,6 +192,70 @@ fn the_same_seed_yields_the_same_model_on_one_thread() {
     let first = run(4);
     assert_eq!(first, run(4));
     assert_ne!(first, run(5));
+}
+
+fn attending(layers: usize, heads: usize, hidden: usize) -> TrainOptions {
+    let attention = AttentionOptions { layers, heads, hidden, steps: 80, ..AttentionOptions::default() };
+    TrainOptions { encoder: Encoder::Attention(attention), ..options() }
+}
+
+#[test]
+fn attention_goes_on_from_what_was_learned_without_it() {
+    let corpus = corpus(Metric::L2);
+    let held_out = clustered(100, 3);
+    let queries = Queries { training: None, held_out: Some(&held_out) };
+    let trained = train(&corpus, &queries, &attending(1, 4, 16), &go_on).unwrap();
+    let (model, report) = (&trained.model, &trained.report);
+    model.check().unwrap();
+    let attention = model.attention.as_ref().unwrap();
+    assert_eq!((attention.layers.len(), attention.inputs(DIM)), (1, 64));
+    assert!(attention.output.iter().any(|x| *x != 0.0), "{report:?}");
+    let steps: Vec<usize> = report.losses.iter().map(|losses| losses.step).collect();
+    assert!(steps.is_sorted_by(|a, b| a < b), "{steps:?}");
+    // What it had before was the best so far, so the best is no worse.
+    let at = |step: usize| report.losses.iter().find(|losses| losses.step == step).unwrap();
+    let before = report.losses.iter().filter(|losses| losses.step <= 120);
+    let before = before.map(|losses| losses.held_out).fold(f32::INFINITY, f32::min);
+    assert!(at(report.best_step).held_out <= before, "{report:?}");
+    assert!(report.without_attention.unwrap().order > report.pca.order, "{report:?}");
+    // The keys that are made with all neighbours are as good as the network says.
+    assert!((at(report.best_step).order - report.learned.order).abs() < 0.01, "{report:?}");
+}
+
+#[test]
+fn the_largest_attention_of_the_plan_can_be_trained() {
+    let corpus = corpus(Metric::Cosine);
+    let attention = AttentionOptions {
+        layers: 3,
+        heads: 4,
+        hidden: 128,
+        neighbors: 4,
+        steps: 4,
+        ..AttentionOptions::default()
+    };
+    let options = TrainOptions {
+        encoder: Encoder::Attention(attention),
+        steps: 10,
+        batch_queries: 2,
+        evaluate_every: 2,
+        held_out: 16,
+        ..options()
+    };
+    let rows = clustered(170, 4);
+    let queries = Queries { training: Some(&rows), held_out: None };
+    let trained = train(&corpus, &queries, &options, &go_on).unwrap();
+    let layers = &trained.model.attention.as_ref().unwrap().layers;
+    assert_eq!(layers.iter().map(|layer| (layer.heads, layer.width)).collect::<Vec<_>>(), [(4, 128); 3]);
+    assert!(trained.report.losses.iter().all(|losses| losses.held_out.is_finite()));
+    assert_eq!(trained.model, KeyModel::from_bytes(&trained.model.to_bytes().unwrap()).unwrap());
+}
+
+#[test]
+fn a_linear_encoder_knows_no_neighbours() {
+    let corpus = corpus(Metric::L2);
+    let options = TrainOptions { encoder: Encoder::Linear, steps: 20, ..options() };
+    let model = train(&corpus, &Queries::default(), &options, &go_on).unwrap().model;
+    assert_eq!((model.lambda, model.attention), (0.0, None));
 }
 
 #[test]
@@ -248,7 +328,8 @@ fn collections_that_no_router_serves_are_refused() {
 #[test]
 fn every_phase_can_be_cancelled() {
     let corpus = corpus(Metric::L2);
-    let phases = [TrainPhase::Exact, TrainPhase::Trajectories, TrainPhase::Nodes, TrainPhase::Fit];
+    let phases =
+        [TrainPhase::Exact, TrainPhase::Trajectories, TrainPhase::Nodes, TrainPhase::Fit, TrainPhase::Attend];
     for wanted in phases {
         let seen = AtomicUsize::new(0);
         let cancel = |progress: TrainProgress| {
@@ -259,7 +340,7 @@ fn every_phase_can_be_cancelled() {
             seen.fetch_add(1, Relaxed);
             ControlFlow::Break(())
         };
-        let error = train(&corpus, &Queries::default(), &options(), &cancel).unwrap_err();
+        let error = train(&corpus, &Queries::default(), &attending(1, 2, 4), &cancel).unwrap_err();
         assert!(matches!(error, TrainError::Cancelled), "{wanted:?}: {error}");
         assert_eq!(seen.load(Relaxed), 1, "{wanted:?}");
     }

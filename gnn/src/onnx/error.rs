@@ -18,6 +18,11 @@ pub enum OnnxError {
         /// Most bytes that are read.
         limit: u64,
     },
+    /// Keys that depend on more than a node and the mean of its neighbours.
+    #[error(
+        "the keys of this model depend on attention over the graph, which the file has no place for: train with the linear encoder or the neighbour mean to export"
+    )]
+    Attention,
     /// The bytes are no ONNX model.
     #[error("not an ONNX model: {0}; the file is damaged or of another kind")]
     Decode(#[from] prost::DecodeError),

@@ -30,9 +30,12 @@ pub(super) const LAMBDA: &str = "redknot.lambda";
 ///
 /// # Errors
 /// [`OnnxError::Model`] for a model that cannot be used, [`OnnxError::Metadata`] for an entry that the file has of its
-/// own, [`OnnxError::TooLarge`] for a model of more than [`MAX_FILE_BYTES`].
+/// own, [`OnnxError::TooLarge`] for a model of more than [`MAX_FILE_BYTES`], [`OnnxError::Attention`] for one that has some.
 pub fn export_key_model(model: &KeyModel, metadata: &Metadata) -> Result<Vec<u8>, OnnxError> {
     model.check()?;
+    if model.attention.is_some() {
+        return Err(OnnxError::Attention);
+    }
     let weights = 4 * (model.nodes.len() + model.queries.len()) as u64;
     if weights > MAX_FILE_BYTES {
         return Err(OnnxError::TooLarge { got: weights, limit: MAX_FILE_BYTES });
@@ -159,6 +162,7 @@ mod tests {
             kappa: 0.5,
             bias_base: -1.0,
             bias_step: 0.01,
+            attention: None,
         }
     }
 

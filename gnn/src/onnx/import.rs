@@ -95,6 +95,7 @@ fn key_model(graph: &GraphProto, entries: &Metadata) -> Result<KeyModel, OnnxErr
         kappa: number(entries, metadata::KAPPA)?,
         bias_base: number(entries, metadata::BIAS_BASE)?,
         bias_step: number(entries, metadata::BIAS_STEP)?,
+        attention: None,
     };
     model.check()?;
     // What is written twice has to agree: the graph must not compute anything else than the model.

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 use redknot_index::{Metric, Reader, decode_into};
 
+use super::attention::{CorrectScratch, NodeSource, Surroundings};
 use super::{EncodeScratch, KeyEncoder, ModelError, RouteError, normalize};
 
 /// Nodes that a thread encodes together.
@@ -15,10 +16,17 @@ struct Batch {
     means: Vec<f32>,
     neighbor: Vec<f32>,
     scratch: EncodeScratch,
+    corrections: Vec<f32>,
+    correct: CorrectScratch,
 }
 
 /// Writes the keys of these nodes, one behind the other, to `out`; of a node that is not in the graph, zeros. Works on
 /// the threads of the current rayon pool.
+///
+/// With attention, the key of a node depends on all nodes up to [`KeyEncoder::hops`] away. Those are read and computed
+/// once for all of `nodes`: keys of a whole graph are best made in one call. Where only some keys are made anew after a
+/// change, those of nodes that merely have the change within their reach stay as they were. Such a key estimates
+/// distances a little worse, which may cost recall; it is never wrong otherwise, as distances are compared in the end.
 ///
 /// # Errors
 /// [`ModelError::Shape`] where `out` has not room for as many keys, and what reading the index fails with.
@@ -33,11 +41,45 @@ pub fn encode_nodes(
         let got = out.len();
         return Err(ModelError::Shape { what: "the room for keys", expected, got }.into());
     }
+    let surroundings = encoder.attention().map(|attention| attention.surroundings(&Nodes(reader), nodes));
+    let surroundings = surroundings.transpose()?;
     let batches = nodes.par_chunks(BATCH).zip(out.par_chunks_mut(BATCH * encoder.key_bytes()));
-    batches.try_for_each_init(Batch::default, |batch, (nodes, out)| batch.encode(reader, encoder, nodes, out))
+    batches.enumerate().try_for_each_init(Batch::default, |batch, (number, (nodes, out))| {
+        if let Some(surroundings) = &surroundings {
+            batch.correct(surroundings, number * BATCH, nodes.len());
+        }
+        batch.encode(reader, encoder, nodes, out)
+    })
+}
+
+/// The nodes of an index as attention reads them; those that are not in the graph are zero and alone.
+struct Nodes<'r, 'v>(&'r Reader<'v>);
+
+impl NodeSource for Nodes<'_, '_> {
+    type Error = RouteError;
+
+    fn vector(&self, node: u32, out: &mut [f32]) -> Result<(), RouteError> {
+        if self.0.is_linked(node)? {
+            return read(self.0, node, out);
+        }
+        out.fill(0.0);
+        Ok(())
+    }
+
+    fn neighbors(&self, node: u32, out: &mut Vec<u32>) -> Result<(), RouteError> {
+        if self.0.is_linked(node)? {
+            out.extend(self.0.neighbors(node)?);
+        }
+        Ok(())
+    }
 }
 
 impl Batch {
+    /// Notes what attention adds to the coordinates of the nodes of the batch.
+    fn correct(&mut self, surroundings: &Surroundings<'_>, first: usize, count: usize) {
+        surroundings.correct(first, count, &mut self.corrections, &mut self.correct);
+    }
+
     fn encode(
         &mut self,
         reader: &Reader<'_>,
@@ -75,7 +117,8 @@ impl Batch {
                 }
             }
         }
-        encoder.encode(&self.vectors, &self.means, out, &mut self.scratch)?;
+        let corrections = encoder.attention().map(|_| self.corrections.as_slice());
+        encoder.encode_corrected(&self.vectors, &self.means, corrections, out, &mut self.scratch)?;
         for (key, _) in out.chunks_exact_mut(encoder.key_bytes()).zip(linked).filter(|(_, linked)| !linked) {
             key.fill(0);
         }

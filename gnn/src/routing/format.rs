@@ -4,10 +4,14 @@ use xxhash_rust::xxh3::xxh3_64;
 use zerocopy::little_endian::{F32, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{KeyModel, ModelError, Slot};
+use super::attention::{MAX_HEADS, MAX_LAYERS, MAX_WIDTH};
+use super::{Attention, AttentionLayer, KeyModel, ModelError, Slot};
 
 const MAGIC: [u8; 8] = *b"rkkeymdl";
-const VERSION: u32 = 1;
+/// Models without attention, which programs that know no other read as well.
+const LINEAR: u32 = 1;
+/// Models with attention.
+const ATTENTION: u32 = 2;
 /// Bytes of the checksum, which ends the model.
 const CHECKSUM_BYTES: usize = 8;
 
@@ -34,6 +38,20 @@ struct SlotBytes {
     step: F32,
 }
 
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct AttentionHead {
+    inputs: U32,
+    layers: U32,
+}
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct LayerHead {
+    heads: U32,
+    width: U32,
+}
+
 impl KeyModel {
     /// The model as bytes, which [`KeyModel::from_bytes`] reads back on any machine.
     ///
@@ -43,7 +61,7 @@ impl KeyModel {
         self.check()?;
         let head = Head {
             magic: MAGIC,
-            version: VERSION.into(),
+            version: if self.attention.is_some() { ATTENTION } else { LINEAR }.into(),
             dim: (self.dim as u32).into(),
             coordinates: (self.coordinates() as u32).into(),
             key_bytes: (self.key_bytes as u32).into(),
@@ -56,11 +74,14 @@ impl KeyModel {
         };
         let mut bytes = head.as_bytes().to_vec();
         for numbers in [&self.mean, &self.nodes, &self.queries, &self.query_linear] {
-            bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+            extend(&mut bytes, numbers);
         }
         for slot in &self.slots {
             let slot = SlotBytes { coordinate: u32::from(slot.coordinate).into(), step: slot.step.into() };
             bytes.extend_from_slice(slot.as_bytes());
+        }
+        if let Some(attention) = &self.attention {
+            attention.write(self.dim, &mut bytes);
         }
         bytes.extend_from_slice(&xxh3_64(&bytes).to_le_bytes());
         Ok(bytes)
@@ -76,8 +97,9 @@ impl KeyModel {
         if head.magic != MAGIC {
             return Err(ModelError::Bytes { reason: "it does not begin as one" });
         }
-        if head.version.get() != VERSION {
-            return Err(ModelError::Version { expected: VERSION, got: head.version.get() });
+        let version = head.version.get();
+        if ![LINEAR, ATTENTION].contains(&version) {
+            return Err(ModelError::Version { expected: ATTENTION, got: version });
         }
         let (body, checksum) = bytes.split_at_checked(bytes.len() - CHECKSUM_BYTES).ok_or_else(truncated)?;
         let checksum = U64::read_from_bytes(checksum).map_err(|_| truncated())?;
@@ -88,7 +110,8 @@ impl KeyModel {
         }
         let mut rest = Rest(body.get(size_of::<Head>()..).ok_or_else(truncated)?);
         let (dim, slots) = (head.dim.get() as usize, head.slots.get() as usize);
-        let projection = dim.checked_mul(head.coordinates.get() as usize).ok_or_else(truncated)?;
+        let coordinates = head.coordinates.get() as usize;
+        let projection = dim.checked_mul(coordinates).ok_or_else(truncated)?;
         let model = KeyModel {
             dim,
             key_bytes: head.key_bytes.get() as usize,
@@ -102,13 +125,34 @@ impl KeyModel {
             kappa: head.kappa.get(),
             bias_base: head.bias_base.get(),
             bias_step: head.bias_step.get(),
+            // Written behind the slots: fields are read in this order.
+            attention: if version == ATTENTION { Some(rest.attention(dim, coordinates)?) } else { None },
         };
         if !rest.0.is_empty() {
-            return Err(ModelError::Bytes { reason: "bytes are left over behind its slots" });
+            return Err(ModelError::Bytes { reason: "bytes are left over behind it" });
         }
         model.check()?;
         Ok(model)
     }
+}
+
+impl Attention {
+    fn write(&self, dim: usize, bytes: &mut Vec<u8>) {
+        let (inputs, layers) = (self.inputs(dim) as u32, self.layers.len() as u32);
+        bytes.extend_from_slice(AttentionHead { inputs: inputs.into(), layers: layers.into() }.as_bytes());
+        extend(bytes, &self.input);
+        for layer in &self.layers {
+            let head = LayerHead { heads: (layer.heads as u32).into(), width: (layer.width as u32).into() };
+            bytes.extend_from_slice(head.as_bytes());
+            let parts = [&layer.weights, &layer.source, &layer.target, &layer.bias];
+            parts.into_iter().for_each(|numbers| extend(bytes, numbers));
+        }
+        extend(bytes, &self.output);
+    }
+}
+
+fn extend(bytes: &mut Vec<u8>, numbers: &[f32]) {
+    bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
 }
 
 /// What is left of the bytes of a model.
@@ -128,6 +172,38 @@ impl<'b> Rest<'b> {
 
     fn numbers(&mut self, count: usize) -> Result<Vec<f32>, ModelError> {
         Ok(self.records::<F32>(count)?.iter().map(|number| number.get()).collect())
+    }
+
+    /// The attention of a model with so many components and coordinates.
+    fn attention(&mut self, dim: usize, coordinates: usize) -> Result<Attention, ModelError> {
+        let wrong = || ModelError::Bytes { reason: "its attention has sizes that no model has" };
+        let [head] = self.records::<AttentionHead>(1)? else { return Err(wrong()) };
+        let (mut inputs, layers) = (head.inputs.get() as usize, head.layers.get() as usize);
+        if layers > MAX_LAYERS {
+            return Err(wrong());
+        }
+        let input = self.numbers(inputs.checked_mul(dim).ok_or_else(wrong)?)?;
+        let mut attention = Attention { input, layers: Vec::with_capacity(layers), output: Vec::new() };
+        for number in 0..layers {
+            let [head] = self.records::<LayerHead>(1)? else { return Err(wrong()) };
+            let (heads, width) = (head.heads.get() as usize, head.width.get() as usize);
+            if heads > MAX_HEADS || width > MAX_WIDTH {
+                return Err(wrong());
+            }
+            let both = heads * width;
+            attention.layers.push(AttentionLayer {
+                heads,
+                width,
+                weights: self.numbers(both.checked_mul(inputs).ok_or_else(wrong)?)?,
+                source: self.numbers(both)?,
+                target: self.numbers(both)?,
+                bias: self.numbers(AttentionLayer::biases(heads, width, number + 1 == layers))?,
+            });
+            inputs = both;
+        }
+        let width = attention.layers.last().map_or(0, |layer| layer.width);
+        attention.output = self.numbers(coordinates.checked_mul(width).ok_or_else(wrong)?)?;
+        Ok(attention)
     }
 
     fn slots(&mut self, count: usize) -> Result<Vec<Slot>, ModelError> {

@@ -1,5 +1,6 @@
 //! The router: key models, key codes, and search that follows them.
 
+pub(crate) mod attention;
 mod calibrate;
 mod effort;
 mod encode_nodes;
@@ -15,7 +16,10 @@ mod projection;
 mod query_encoder;
 mod search;
 
-pub use calibrate::{Calibration, Figures, HeldOut, Level, Measured, Plan, calibrate, measure};
+pub use attention::{Attention, AttentionLayer};
+pub use calibrate::{
+    Calibration, Figures, HeldOut, Keyed, Level, Measured, Plan, calibrate, calibrate_all, measure,
+};
 pub use effort::{Effort, Mode};
 pub use encode_nodes::encode_nodes;
 pub use error::{ModelError, RouteError};

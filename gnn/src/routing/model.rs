@@ -1,6 +1,6 @@
 //! The key model.
 
-use super::ModelError;
+use super::{Attention, ModelError};
 
 /// One 2-bit slot of a key: a stage of the quantiser of one coordinate.
 ///
@@ -18,10 +18,15 @@ pub struct Slot {
 ///
 /// Vectors are f32 of `dim` components; under cosine, node vectors and queries are scaled to length 1 first. With μ =
 /// `mean`, a node `v` with vector `x` and base-layer neighbours of mean `m` has the routing vector
-/// `x' = (1 − λ)·x + λ·m` and the coordinates `p = nodes·(x' − μ)`, which the slots quantise in stages: slot `s` of
-/// coordinate `c` holds the level `z_s` in 0..=3 of what the earlier slots of `c` left, and `rec_c = Σ step_s·(z_s −
+/// `x' = (1 − λ)·x + λ·m` and the coordinates `p = nodes·(x' − μ) + G_v`, which the slots quantise in stages: slot `s`
+/// of coordinate `c` holds the level `z_s` in 0..=3 of what the earlier slots of `c` left, and `rec_c = Σ step_s·(z_s −
 /// 1.5)` over the slots of `c`. The bias of the node is
 /// `‖rec‖² + κ·((1 − λ)·‖x − μ‖² + λ·‖m − μ‖² − ‖rec‖²)`, kept as `bias_base + bias_step·u16`.
+///
+/// `G_v` is what [`Attention`] makes of the neighbourhood of the node, and 0 without. With it `rec` is no longer a
+/// projection of `x' − μ`: the share of κ in the bias is then not the length that projection and code lost, but the
+/// difference between the squared lengths of the routing vector and of what stands for it, and may be negative. The
+/// bias remains what makes the estimate the squared distance from `rec`, and κ is trained with the rest.
 ///
 /// The estimate for a query `q` with `h = queries·(q − μ)` is the squared distance to the routing vector, up to what
 /// the quantiser lost:
@@ -53,6 +58,8 @@ pub struct KeyModel {
     pub bias_base: f32,
     /// What one unit of a bias code adds.
     pub bias_step: f32,
+    /// What makes `G`, where there is one.
+    pub attention: Option<Attention>,
 }
 
 /// Most components of a vector that a model is made for, as in the index.
@@ -105,7 +112,7 @@ impl KeyModel {
             }
             within("the step of a slot", slot.step.into(), MIN_STEP.into(), f32::MAX.into())?;
         }
-        Ok(())
+        self.attention.as_ref().map_or(Ok(()), |attention| attention.check(self.dim, coordinates))
     }
 }
 

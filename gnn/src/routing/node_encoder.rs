@@ -1,5 +1,6 @@
 //! From nodes to keys.
 
+use super::attention::AttentionEncoder;
 use super::model::{BIAS_BYTES, MAX_SLOTS};
 use super::projection::Projection;
 use super::{KeyModel, ModelError};
@@ -18,6 +19,7 @@ pub struct KeyEncoder {
     mean: Vec<f32>,
     projection: Projection,
     slots: Vec<NodeSlot>,
+    attention: Option<AttentionEncoder>,
 }
 
 #[derive(Clone, Copy)]
@@ -51,7 +53,9 @@ impl KeyEncoder {
             step: slot.step,
             inverse: 1.0 / slot.step,
         };
+        let attention = model.attention.as_ref();
         Ok(KeyEncoder {
+            attention: attention.and_then(|it| AttentionEncoder::new(it, &model.mean, model.coordinates())),
             dim: model.dim,
             key_bytes: model.key_bytes,
             lambda: model.lambda,
@@ -74,11 +78,28 @@ impl KeyEncoder {
         self.key_bytes
     }
 
+    /// How many hops away the nodes lie that a key depends on.
+    pub fn hops(&self) -> usize {
+        self.attention.as_ref().map_or(1, AttentionEncoder::hops)
+    }
+
+    /// Whether keys depend on attention: those of many nodes are then best made in one call.
+    pub fn attends(&self) -> bool {
+        self.attention.is_some()
+    }
+
+    /// What corrects coordinates, where the model has it.
+    pub(super) fn attention(&self) -> Option<&AttentionEncoder> {
+        self.attention.as_ref()
+    }
+
     /// Writes the keys of nodes that lie one behind the other: `x` holds their vectors and `means` the means of the
     /// vectors of their neighbours in the base layer, `dim` numbers a node each, under cosine of vectors scaled to
     /// length 1. A node without neighbours has its own vector for a mean. `out` takes [`KeyEncoder::key_bytes`] a node.
     ///
-    /// A node has the same key whatever is encoded with it and on however many threads.
+    /// A node has the same key whatever is encoded with it and on however many threads. Attention, which is no matter of
+    /// a node and its neighbours alone, is left out: [`encode_nodes`](super::encode_nodes) makes the keys of a model
+    /// that has it.
     ///
     /// # Errors
     /// [`ModelError::Shape`] where the lengths do not fit, [`ModelError::NotFinite`] with the number of the node where
@@ -87,6 +108,18 @@ impl KeyEncoder {
         &self,
         x: &[f32],
         means: &[f32],
+        out: &mut [u8],
+        scratch: &mut EncodeScratch,
+    ) -> Result<(), ModelError> {
+        self.encode_corrected(x, means, None, out, scratch)
+    }
+
+    /// The same with what attention adds to the coordinates, as many numbers a node as there are coordinates.
+    pub(super) fn encode_corrected(
+        &self,
+        x: &[f32],
+        means: &[f32],
+        corrections: Option<&[f32]>,
         out: &mut [u8],
         scratch: &mut EncodeScratch,
     ) -> Result<(), ModelError> {
@@ -104,7 +137,9 @@ impl KeyEncoder {
         scratch.coordinates.resize(GROUP * self.projection.outputs(), 0.0);
         let vectors = x.chunks(GROUP * self.dim).zip(means.chunks(GROUP * self.dim));
         for (number, ((x, means), out)) in vectors.zip(out.chunks_mut(GROUP * self.key_bytes)).enumerate() {
-            self.encode_group(number * GROUP, x, means, out, scratch)?;
+            let first = number * GROUP;
+            let corrections = corrections.map(|all| &all[all.len() / nodes * first..]);
+            self.encode_group(first, [x, means], corrections, out, scratch)?;
         }
         Ok(())
     }
@@ -112,8 +147,8 @@ impl KeyEncoder {
     fn encode_group(
         &self,
         first: usize,
-        x: &[f32],
-        means: &[f32],
+        [x, means]: [&[f32]; 2],
+        corrections: Option<&[f32]>,
         out: &mut [u8],
         scratch: &mut EncodeScratch,
     ) -> Result<(), ModelError> {
@@ -124,6 +159,12 @@ impl KeyEncoder {
             *square = self.centre(x, m, centred);
         }
         self.projection.apply(centred, coordinates);
+        if let (Some(corrections), Some(attention)) = (corrections, &self.attention) {
+            let rows = coordinates.chunks_exact_mut(self.projection.outputs());
+            for (row, correction) in rows.zip(corrections.chunks_exact(attention.coordinates())) {
+                row.iter_mut().zip(correction).for_each(|(x, correction)| *x += correction);
+            }
+        }
         let coordinates = coordinates.chunks_exact(self.projection.outputs());
         let keys = out.chunks_exact_mut(self.key_bytes);
         for (node, ((key, coordinates), square)) in keys.zip(coordinates).zip(squares).enumerate() {

@@ -4,6 +4,7 @@ use candle_core::{Device, Tensor};
 use fastrand::Rng;
 
 use super::TrainError;
+use super::attention::SampledField;
 use super::examples::Examples;
 
 /// One node of so many is drawn from all that a query has, the others from the near ones.
@@ -20,6 +21,10 @@ pub(super) struct Batch {
     pub(super) targets: Tensor,
     /// Queries × 1.
     pub(super) thresholds: Tensor,
+    /// The node in each place, queries · nodes.
+    pub(super) nodes: Vec<u32>,
+    /// What attention reads, where there is any.
+    pub(super) field: Option<SampledField>,
 }
 
 impl Batch {
@@ -54,6 +59,7 @@ impl Batch {
         let mut coordinates = Vec::with_capacity(count * axes);
         let (mut lengths, mut targets) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let mut thresholds = Vec::with_capacity(chosen.len());
+        let mut numbers = Vec::with_capacity(count);
         for &query in chosen {
             queries.extend_from_slice(examples.queries.row(query));
             thresholds.push(examples.thresholds[query]);
@@ -62,6 +68,7 @@ impl Batch {
                 let pair = start + pick(at, end - start);
                 let row = examples.rows[pair] as usize;
                 coordinates.extend_from_slice(examples.coordinates.row(row));
+                numbers.push(examples.nodes[row]);
                 lengths.push(examples.lengths[row]);
                 targets.push(examples.targets[pair]);
             }
@@ -73,6 +80,8 @@ impl Batch {
             lengths: Tensor::from_vec(lengths, (chosen.len(), nodes), device)?,
             targets: Tensor::from_vec(targets, (chosen.len(), nodes), device)?,
             thresholds: Tensor::from_vec(thresholds, (chosen.len(), 1), device)?,
+            nodes: numbers,
+            field: None,
         })
     }
 }

@@ -41,9 +41,9 @@ impl<'m> Estimator<'m> {
         Estimator { model, nodes: projection(&model.nodes), queries: projection(&model.queries) }
     }
 
-    /// The keys of nodes.
-    pub(super) fn keys(&self, nodes: &RoutingVectors) -> Keys {
-        let kept = self.kept(&nodes.centred);
+    /// The keys of nodes, whose coordinates have `corrections` added where there are any.
+    pub(super) fn keys(&self, nodes: &RoutingVectors, corrections: Option<&[f32]>) -> Keys {
+        let kept = self.kept(&nodes.centred, corrections);
         let biases = kept.iter().zip(&nodes.lengths).map(|(kept, &length)| {
             let bias = self.bias(squared_length(kept), length);
             let code = ((bias - self.model.bias_base) / self.model.bias_step).round().clamp(0.0, MAX_BIAS);
@@ -52,9 +52,12 @@ impl<'m> Estimator<'m> {
         Keys { biases: biases.collect(), kept }
     }
 
-    /// What the slots keep of the coordinates of rows `x' − μ`.
-    pub(super) fn kept(&self, centred: &Matrix) -> Matrix {
-        let coordinates = centred.products(&self.nodes);
+    /// What the slots keep of the coordinates of rows `x' − μ`, with `corrections` added where there are any.
+    pub(super) fn kept(&self, centred: &Matrix, corrections: Option<&[f32]>) -> Matrix {
+        let mut coordinates = centred.products(&self.nodes);
+        if let Some(corrections) = corrections {
+            coordinates.data.iter_mut().zip(corrections).for_each(|(x, correction)| *x += correction);
+        }
         let mut kept = Matrix::zeros(coordinates.rows, coordinates.cols);
         let cols = coordinates.cols.max(1);
         let rows = kept.data.par_chunks_exact_mut(cols).zip(coordinates.data.par_chunks_exact(cols));

@@ -27,7 +27,9 @@ pub(super) struct Examples {
     /// As in [`Trajectories`].
     pub(super) starts: Vec<usize>,
     pub(super) near: usize,
-    /// The row in `coordinates` of each node of each query.
+    /// The nodes, each once.
+    pub(super) nodes: Vec<u32>,
+    /// The row in `coordinates` of each node of each query, which is its place in `nodes`.
     pub(super) rows: Vec<u32>,
     /// `(1 − λ)·‖q − x‖² + λ·‖q − m‖²`, what is to be estimated.
     pub(super) targets: Vec<f32>,
@@ -61,10 +63,12 @@ impl Examples {
             coordinates: Matrix::zeros(nodes.len(), start.axes.rows),
             lengths: Vec::with_capacity(nodes.len()),
             queries,
+            nodes: Vec::new(),
             rows,
         };
         let neighborhoods = Neighborhoods { vectors, lambda: model.lambda, mean: &model.mean };
         examples.fill(&neighborhoods, &nodes, start, on_progress)?;
+        examples.nodes = nodes;
         examples.scale(start.scale);
         examples.thresholds = (0..examples.queries.rows).map(|query| examples.threshold(query)).collect();
         Ok(examples)

@@ -5,14 +5,17 @@ use std::time::Instant;
 use candle_core::Tensor;
 use fastrand::Rng;
 
+use crate::routing::KeyModel;
+
+use super::attention::{Fields, Stack};
 use super::batch::Batch;
 use super::examples::Examples;
 use super::network::Network;
 use super::optimizer::Optimizer;
-use super::options::{Losses, OnTrainProgress, TrainPhase, report, report_losses};
+use super::options::{Encoder, Losses, OnTrainProgress, TrainPhase, report, report_losses};
 use super::quality::{near_order, quality};
 use super::report::{Seconds, TrainReport, Trained};
-use super::start::start;
+use super::start::{Start, start};
 use super::trajectories::Trajectories;
 use super::vectors::Vectors;
 use super::{Corpus, TrainError, TrainOptions};
@@ -39,13 +42,23 @@ pub fn fit<C: Corpus>(
     trajectories.check(corpus)?;
     let vectors = Vectors::new(corpus)?;
     let begun = Instant::now();
-    let start = start(vectors, &vectors.linked()?, &options.pca, SUBSPACE)?;
+    let start = start(vectors, &vectors.linked()?, &options.start(), SUBSPACE)?;
     let pca = begun.elapsed();
     let examples = Examples::new(vectors, trajectories, &start, on_progress)?;
     let nodes = begun.elapsed() - pca;
-    let network = Network::new(&start)?;
-    let curve = Descent::new(&network, &examples, options)?.run(on_progress)?;
-    let model = network.model(&start)?;
+    let mut network = Network::new(&start)?;
+    let descent = Descent::<C>::new(&network, &examples, options, None)?;
+    let mut curve = descent.run(on_progress, TrainPhase::Fit, options.steps)?;
+    let mut without_attention = None;
+    if let Encoder::Attention(attention) = &options.encoder {
+        let model = model(vectors, &network, &start)?;
+        without_attention = Some(quality(corpus, trajectories, &model)?);
+        network.attention = Some(Stack::new(vectors, &start, attention, options.pca.seed, on_progress)?);
+        let fields = Fields { vectors, layers: attention.layers, neighbors: attention.neighbors };
+        let descent = Descent::new(&network, &examples, options, Some(fields))?;
+        curve.append(descent.run(on_progress, TrainPhase::Attend, attention.steps)?);
+    }
+    let model = model(vectors, &network, &start)?;
     let fit = begun.elapsed() - pca - nodes;
     let report = TrainReport {
         training_queries: trajectories.training,
@@ -57,6 +70,7 @@ pub fn fit<C: Corpus>(
         best_step: curve.best_step,
         stopped_early: curve.stopped_early,
         pca: quality(corpus, trajectories, &start.model)?,
+        without_attention,
         learned: quality(corpus, trajectories, &model)?,
         seconds: Seconds {
             trajectories: trajectories.seconds,
@@ -68,6 +82,17 @@ pub fn fit<C: Corpus>(
     Ok(Trained { model, report })
 }
 
+/// The key model of the parameters of `network`.
+fn model<C: Corpus>(
+    vectors: Vectors<'_, C>,
+    network: &Network,
+    start: &Start,
+) -> Result<KeyModel, TrainError> {
+    let mut model = network.model(start)?;
+    start.fit_bias_range(vectors, &mut model)?;
+    Ok(model)
+}
+
 /// How training went.
 struct Curve {
     losses: Vec<Losses>,
@@ -75,60 +100,87 @@ struct Curve {
     stopped_early: bool,
 }
 
+impl Curve {
+    /// Appends what followed, whose steps are counted on and which began where this one ended.
+    fn append(&mut self, next: Curve) {
+        let done = self.losses.last().map_or(0, |losses| losses.step);
+        let steps = next.losses.iter().skip(1);
+        self.losses.extend(steps.map(|losses| Losses { step: done + losses.step, ..*losses }));
+        if next.best_step > 0 {
+            self.best_step = done + next.best_step;
+        }
+        self.stopped_early = next.stopped_early;
+    }
+}
+
 /// Gradient descent under way.
-struct Descent<'d> {
+struct Descent<'d, C> {
     network: &'d Network,
     examples: &'d Examples,
     options: &'d TrainOptions,
     /// The held-out queries with all their nodes.
     held_out: Vec<Batch>,
+    /// Where attention looks, if there is any.
+    fields: Option<Fields<'d, C>>,
     rng: Rng,
 }
 
-impl<'d> Descent<'d> {
+impl<'d, C: Corpus> Descent<'d, C> {
     fn new(
         network: &'d Network,
         examples: &'d Examples,
         options: &'d TrainOptions,
-    ) -> Result<Descent<'d>, TrainError> {
+        fields: Option<Fields<'d, C>>,
+    ) -> Result<Descent<'d, C>, TrainError> {
         let queries: Vec<usize> = (examples.training..examples.queries.rows).collect();
         let batches = queries.chunks(options.batch_queries);
         let held_out = batches.map(|queries| Batch::of(examples, queries, options.near + options.far));
-        let held_out = held_out.collect::<Result<_, _>>()?;
-        Ok(Descent { network, examples, options, held_out, rng: Rng::with_seed(options.pca.seed) })
+        let mut held_out = held_out.collect::<Result<Vec<_>, _>>()?;
+        if let Some(fields) = &fields {
+            for batch in &mut held_out {
+                batch.field = Some(fields.draw(&batch.nodes, None)?);
+            }
+        }
+        let rng = Rng::with_seed(options.pca.seed);
+        Ok(Descent { network, examples, options, held_out, fields, rng })
     }
 
     /// Runs all steps, or until the held-out queries gain nothing more; leaves the network with its best parameters.
-    fn run(mut self, on_progress: OnTrainProgress<'_>) -> Result<Curve, TrainError> {
+    fn run(
+        mut self,
+        on_progress: OnTrainProgress<'_>,
+        phase: TrainPhase,
+        steps: usize,
+    ) -> Result<Curve, TrainError> {
         let options = self.options;
-        let mut optimizer = Optimizer::new(self.network, options)?;
+        let mut optimizer = Optimizer::new(self.network, options, steps)?;
         let first = self.look(0, None)?;
-        report_losses(on_progress, TrainPhase::Fit, 0, options.steps, Some(first))?;
+        report_losses(on_progress, phase, 0, steps, Some(first))?;
         let mut curve = Curve { losses: vec![first], best_step: 0, stopped_early: false };
         let (mut best, mut least) = (self.parameters()?, first.held_out);
         let (mut sum, mut count, mut waited) = (0.0, 0, 0);
-        for step in 0..options.steps {
+        for step in 0..steps {
             let (gradients, loss) = self.gradients(step)?;
             optimizer.step(self.network, gradients, step)?;
             (sum, count) = (sum + f64::from(loss), count + 1);
             let done = step + 1;
-            if !done.is_multiple_of(options.evaluate_every) && done != options.steps {
+            if !done.is_multiple_of(options.evaluate_every) && done != steps {
                 if done.is_multiple_of(STEPS_PER_REPORT) {
-                    report(on_progress, TrainPhase::Fit, done, options.steps)?;
+                    report(on_progress, phase, done, steps)?;
                 }
                 continue;
             }
             let losses = self.look(done, Some((sum / f64::from(count)) as f32))?;
             (sum, count) = (0.0, 0);
             curve.losses.push(losses);
-            report_losses(on_progress, TrainPhase::Fit, done, options.steps, Some(losses))?;
+            report_losses(on_progress, phase, done, steps, Some(losses))?;
             if losses.held_out < least {
                 (best, least, waited, curve.best_step) = (self.parameters()?, losses.held_out, 0, done);
             } else {
                 waited += 1;
             }
             if waited == options.patience {
-                curve.stopped_early = done < options.steps;
+                curve.stopped_early = done < steps;
                 break;
             }
         }
@@ -140,7 +192,10 @@ impl<'d> Descent<'d> {
 
     fn gradients(&mut self, step: usize) -> Result<(candle_core::backprop::GradStore, f32), TrainError> {
         let (queries, nodes) = (self.options.batch_queries, self.options.batch_nodes);
-        let batch = Batch::random(self.examples, queries, nodes, &mut self.rng)?;
+        let mut batch = Batch::random(self.examples, queries, nodes, &mut self.rng)?;
+        if let Some(fields) = &self.fields {
+            batch.field = Some(fields.draw(&batch.nodes, Some(&mut self.rng))?);
+        }
         let (gradients, loss) = self.network.gradients(&batch)?;
         if loss.is_finite() { Ok((gradients, loss)) } else { Err(TrainError::Diverged { step, loss }) }
     }

@@ -60,6 +60,7 @@ pub(crate) fn quantise<C: Corpus>(
         kappa: 0.0,
         bias_base: 0.0,
         bias_step: 1.0,
+        attention: None,
     };
     let model = with_biases(vectors, &sampled, &sample, variance.sqrt(), model)?;
     model.check()?;

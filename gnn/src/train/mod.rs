@@ -2,10 +2,12 @@
 //!
 //! [`pca_model`] makes a model from the vectors alone. [`train`] goes on from there: it collects what greedy search
 //! scores for some queries ([`collect`]) and fits the projections, steps and biases so that estimates keep the order of
-//! the near nodes ([`fit`]). Gradients are candle's, eigenvectors nalgebra's.
+//! the near nodes ([`fit`]), and then what attention adds to it where [`Encoder::Attention`] asks for that. Gradients are
+//! candle's, eigenvectors nalgebra's.
 //!
 //! Models that score links are trained elsewhere, on traced searches ([`collect_training_trajectories`]).
 
+mod attention;
 mod batch;
 mod constant;
 mod corpus;
@@ -38,7 +40,9 @@ pub use error::TrainError;
 pub use fit::fit;
 #[cfg(feature = "onnx")]
 pub(crate) use imported::quantise;
-pub use options::{Losses, OnTrainProgress, PcaOptions, TrainOptions, TrainPhase, TrainProgress};
+pub use options::{
+    AttentionOptions, Encoder, Losses, OnTrainProgress, PcaOptions, TrainOptions, TrainPhase, TrainProgress,
+};
 pub use paths::{PathTrajectory, TraceOptions, Tracer, TrajectoryExport, collect_training_trajectories};
 pub use quality::{Quality, quality};
 pub use queries::{Queries, synthesise};

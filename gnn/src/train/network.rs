@@ -6,6 +6,7 @@ use candle_core::{D, Device, Tensor, Var};
 use crate::routing::{KeyModel, Slot};
 
 use super::TrainError;
+use super::attention::Stack;
 use super::batch::Batch;
 use super::constant::times;
 use super::matrix::Matrix;
@@ -24,7 +25,7 @@ const FAR_ESTIMATE: f64 = 1.2;
 /// Logarithm of the slope of the classification at the start.
 const LOG_SLOPE: f32 = 3.0;
 
-/// The parameters of a linear key model, in units of the scale of the vectors.
+/// The parameters of a key model, in units of the scale of the vectors.
 pub(super) struct Network {
     /// Principal coordinates → coordinates.
     nodes: Var,
@@ -37,6 +38,8 @@ pub(super) struct Network {
     log_steps: Var,
     log_slope: Var,
     quantize: Quantize,
+    /// What corrects coordinates, once there is something to correct.
+    pub(super) attention: Option<Stack>,
 }
 
 /// The loss of a batch.
@@ -65,6 +68,7 @@ impl Network {
             log_steps: Var::from_vec(log_steps, model.slots.len(), device)?,
             log_slope: Var::from_vec(vec![LOG_SLOPE], 1, device)?,
             quantize: Quantize::new(model.slots.iter().map(|slot| slot.coordinate)),
+            attention: None,
         })
     }
 
@@ -80,15 +84,23 @@ impl Network {
             .into()
     }
 
+    /// Those of the attention.
+    pub(super) fn attention_parameters(&self) -> Vec<Var> {
+        self.attention.as_ref().map_or_else(Vec::new, Stack::parameters)
+    }
+
     /// Every parameter.
     pub(super) fn parameters(&self) -> Vec<Var> {
-        [self.projections(), self.scalars()].concat()
+        [self.projections(), self.scalars(), self.attention_parameters()].concat()
     }
 
     /// Estimates of the nodes of each query, queries × nodes.
     fn estimate(&self, batch: &Batch) -> Result<Tensor, TrainError> {
         let (queries, nodes) = batch.targets.dims2()?;
-        let coordinates = times(&batch.coordinates, &self.nodes)?;
+        let mut coordinates = times(&batch.coordinates, &self.nodes)?;
+        if let (Some(attention), Some(field)) = (&self.attention, &batch.field) {
+            coordinates = (coordinates + attention.corrections(field)?)?;
+        }
         let kept = coordinates.apply_op2(&self.log_steps, self.quantize.clone())?;
         let kept_lengths = kept.sqr()?.sum(1)?.reshape((queries, nodes))?;
         let lost = (&batch.lengths - &kept_lengths)?;
@@ -130,7 +142,7 @@ impl Network {
         Ok((loss.backward()?, loss.to_scalar::<f32>()?))
     }
 
-    /// The key model of these parameters.
+    /// The key model of these parameters, with the range of biases of the start.
     pub(super) fn model(&self, start: &Start) -> Result<KeyModel, TrainError> {
         let scale = start.scale;
         let coordinates = start.model.coordinates();
@@ -145,7 +157,8 @@ impl Network {
         let slots = start.model.slots.iter().zip(steps);
         let slots =
             slots.map(|(slot, step)| Slot { coordinate: slot.coordinate, step: step * scale }).collect();
-        let mut model = KeyModel {
+        Ok(KeyModel {
+            attention: self.attention.as_ref().map(|attention| attention.attention(scale)).transpose()?,
             nodes: nodes.data,
             queries: self.queries.t()?.contiguous()?.flatten_all()?.to_vec1()?,
             query_linear: query_linear.iter().map(|x| x * scale).collect(),
@@ -153,9 +166,7 @@ impl Network {
             slots,
             kappa: number(&self.kappa)?,
             ..start.model.clone()
-        };
-        start.fit_bias_range(&mut model);
-        Ok(model)
+        })
     }
 }
 

@@ -9,6 +9,9 @@ use super::{TrainError, TrainOptions};
 /// Projections start well and learn more slowly than steps and biases.
 const PROJECTION_RATE: f64 = 0.2;
 const SCALAR_RATE: f64 = 0.5;
+/// Attention starts from nothing, where all else has been fitted and learns but a little more.
+const ATTENTION_RATE: f64 = 1.0;
+const FITTED_RATE: f64 = 0.2;
 /// Steps over which the learning rate rises to its maximum, at most a tenth of all.
 const WARM_UP: usize = 30;
 /// Gradients are shortened to this length.
@@ -16,21 +19,32 @@ const MAX_GRADIENT: f64 = 1.0;
 
 /// The state of gradient descent.
 pub(super) struct Optimizer {
-    groups: [(f64, AdamW); 2],
+    groups: [(f64, AdamW); 3],
     learning_rate: f64,
     steps: usize,
 }
 
 impl Optimizer {
-    pub(super) fn new(network: &Network, options: &TrainOptions) -> Result<Optimizer, TrainError> {
+    /// For so many steps.
+    pub(super) fn new(
+        network: &Network,
+        options: &TrainOptions,
+        steps: usize,
+    ) -> Result<Optimizer, TrainError> {
         let parameters = |weight_decay| ParamsAdamW { weight_decay, ..ParamsAdamW::default() };
         let projections = AdamW::new(network.projections(), parameters(options.weight_decay))?;
         // Pulling steps and biases towards 0 would only spoil them.
         let scalars = AdamW::new(network.scalars(), parameters(0.0))?;
+        let attention = AdamW::new(network.attention_parameters(), parameters(options.weight_decay))?;
+        let fitted = if network.attention.is_some() { FITTED_RATE } else { 1.0 };
         Ok(Optimizer {
-            groups: [(PROJECTION_RATE, projections), (SCALAR_RATE, scalars)],
+            groups: [
+                (PROJECTION_RATE * fitted, projections),
+                (SCALAR_RATE * fitted, scalars),
+                (ATTENTION_RATE, attention),
+            ],
             learning_rate: options.learning_rate,
-            steps: options.steps,
+            steps,
         })
     }
 

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::ops::{ControlFlow, RangeInclusive};
 
+use crate::routing::attention::{MAX_HEADS, MAX_INPUTS, MAX_LAYERS, MAX_WIDTH};
+
 use super::TrainError;
 
 /// Bytes of a key of vectors of up to [`SMALL_DIM`] components, and of longer ones.
@@ -31,11 +33,49 @@ impl Default for PcaOptions {
     }
 }
 
+/// What makes coordinates of a node. All of it is linear in the query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoder {
+    /// Its vector alone: λ is 0, whatever [`PcaOptions::lambda`] says.
+    Linear,
+    /// Its vector and the mean of its neighbours', mixed by λ.
+    #[default]
+    Mean,
+    /// The same, and what graph attention makes of its neighbourhood.
+    Attention(AttentionOptions),
+}
+
+/// How attention is made and trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttentionOptions {
+    /// Layers, each of which reaches one hop further; 1 to 6.
+    pub layers: usize,
+    /// Heads of a layer; 1 to 16.
+    pub heads: usize,
+    /// Numbers that a head makes of a node; 1 to 1,024, those of all heads of a layer together.
+    pub hidden: usize,
+    /// Principal coordinates of a node that the first layer reads, at most; 1 to 128.
+    pub inputs: usize,
+    /// Neighbours of a node that a step of gradient descent looks at, drawn anew each time; 1 to 1,024. Keys are made
+    /// with all neighbours.
+    pub neighbors: usize,
+    /// Steps of gradient descent after those that fit all but the attention; 1 to 1,000,000.
+    pub steps: usize,
+}
+
+impl Default for AttentionOptions {
+    fn default() -> AttentionOptions {
+        AttentionOptions { layers: 1, heads: 4, hidden: 32, inputs: 64, neighbors: 16, steps: 500 }
+    }
+}
+
 /// How a key model is trained.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainOptions {
     /// What training starts from.
     pub pca: PcaOptions,
+    /// What makes coordinates of a node.
+    pub encoder: Encoder,
     /// Queries to train with, at most; as many are synthesised where none are given. 64 to 1,000,000.
     pub queries: usize,
     /// Queries to hold out where no others are given for that, at most a tenth of all; 16 to 100,000.
@@ -72,6 +112,7 @@ impl Default for TrainOptions {
     fn default() -> TrainOptions {
         TrainOptions {
             pca: PcaOptions::default(),
+            encoder: Encoder::default(),
             queries: 8_000,
             held_out: 500,
             noise: 0.2,
@@ -112,10 +153,29 @@ impl PcaOptions {
     }
 }
 
+impl Encoder {
+    fn check(&self) -> Result<(), TrainError> {
+        let Encoder::Attention(attention) = self else { return Ok(()) };
+        within("layers", attention.layers, 1..=MAX_LAYERS)?;
+        within("heads", attention.heads, 1..=MAX_HEADS)?;
+        within("hidden", attention.hidden, 1..=MAX_WIDTH / attention.heads)?;
+        within("inputs", attention.inputs, 1..=MAX_INPUTS)?;
+        within("neighbors", attention.neighbors, 1..=1_024)?;
+        within("steps of the attention", attention.steps, 1..=1_000_000)
+    }
+}
+
 impl TrainOptions {
+    /// The options of the model that training starts from.
+    pub(super) fn start(&self) -> PcaOptions {
+        let lambda = if self.encoder == Encoder::Linear { 0.0 } else { self.pca.lambda };
+        PcaOptions { lambda, ..self.pca.clone() }
+    }
+
     /// Fails where no model can be trained like this.
     pub fn check(&self) -> Result<(), TrainError> {
         self.pca.check()?;
+        self.encoder.check()?;
         within("queries", self.queries, 64..=1_000_000)?;
         within("held_out", self.held_out, 16..=100_000)?;
         within("noise", self.noise, 0.0..=10.0)?;
@@ -158,6 +218,8 @@ pub enum TrainPhase {
     Nodes,
     /// Gradient descent.
     Fit,
+    /// Gradient descent with attention.
+    Attend,
 }
 
 /// How far training is.
@@ -170,7 +232,7 @@ pub struct TrainProgress {
     pub done: usize,
     /// Queries, nodes or steps of this phase in all.
     pub total: usize,
-    /// In the phase [`TrainPhase::Fit`], at each look at the held-out queries.
+    /// In the phases [`TrainPhase::Fit`] and [`TrainPhase::Attend`], at each look at the held-out queries.
     pub losses: Option<Losses>,
 }
 
@@ -223,6 +285,7 @@ mod tests {
         assert!(TrainOptions::default().check().is_ok());
         let pca = |pca| TrainOptions { pca, ..TrainOptions::default() };
         let defaults = PcaOptions::default;
+        let attention = |it| TrainOptions { encoder: Encoder::Attention(it), ..TrainOptions::default() };
         let wrong = [
             ("key_bytes", pca(PcaOptions { key_bytes: Some(48), ..defaults() })),
             ("lambda", pca(PcaOptions { lambda: f32::NAN, ..defaults() })),
@@ -231,6 +294,8 @@ mod tests {
             ("learning_rate", TrainOptions { learning_rate: 0.0, ..TrainOptions::default() }),
             ("weight_decay", TrainOptions { weight_decay: -0.1, ..TrainOptions::default() }),
             ("patience", TrainOptions { patience: 0, ..TrainOptions::default() }),
+            ("layers", attention(AttentionOptions { layers: 0, ..AttentionOptions::default() })),
+            ("hidden", attention(AttentionOptions { heads: 8, hidden: 129, ..AttentionOptions::default() })),
         ];
         for (expected, options) in wrong {
             match options.check() {

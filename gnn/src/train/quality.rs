@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::routing::KeyModel;
 
+use super::attention::corrections;
 use super::estimate::Estimator;
 use super::examples::threshold;
 use super::neighborhood::Neighborhoods;
@@ -47,13 +48,18 @@ pub fn quality<C: Corpus>(
     let estimator = Estimator::new(model);
     let neighborhoods = Neighborhoods { vectors, lambda: model.lambda, mean: &model.mean };
     let held_out: Vec<usize> = (trajectories.training..trajectories.queries.rows).collect();
+    let begin = trajectories.starts[trajectories.training];
+    let nodes: Vec<u32> = trajectories.scored[begin..].iter().map(|scored| scored.node).collect();
+    let corrections = corrections(vectors, model, &nodes)?;
     let mut judged: Vec<Quality> = Vec::new();
     for queries in held_out.chunks(QUERIES_PER_BLOCK) {
-        let scored = queries.iter().flat_map(|&query| trajectories.of(query));
-        let nodes: Vec<u32> = scored.map(|scored| scored.node).collect();
-        let vectors = neighborhoods.gather(&nodes)?;
-        let keys = estimator.keys(&vectors);
         let first = trajectories.starts[queries[0]];
+        let end = trajectories.starts[queries[queries.len() - 1] + 1];
+        let vectors = neighborhoods.gather(&nodes[first - begin..end - begin])?;
+        let corrections = corrections.as_ref();
+        let corrections =
+            corrections.map(|all| &all.data[(first - begin) * all.cols..(end - begin) * all.cols]);
+        let keys = estimator.keys(&vectors, corrections);
         judged.par_extend(queries.par_iter().filter_map(|&query| {
             let scored = trajectories.of(query);
             let centred: Vec<f32> =

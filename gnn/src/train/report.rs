@@ -36,6 +36,8 @@ pub struct TrainReport {
     pub stopped_early: bool,
     /// The quality of the model that training started from.
     pub pca: Quality,
+    /// The quality of the trained model before it had attention, where it has some.
+    pub without_attention: Option<Quality>,
     /// The quality of the trained model.
     pub learned: Quality,
     /// How long each part took.
@@ -51,6 +53,6 @@ pub struct Seconds {
     pub pca: f64,
     /// Routing vectors of the nodes to learn from.
     pub nodes: f64,
-    /// Gradient descent.
+    /// Gradient descent, with attention where there is some.
     pub fit: f64,
 }

@@ -4,6 +4,7 @@ use fastrand::Rng;
 
 use crate::routing::KeyModel;
 
+use super::attention::corrections;
 use super::estimate::Estimator;
 use super::matrix::Matrix;
 use super::neighborhood::{Neighborhoods, RoutingVectors};
@@ -32,7 +33,9 @@ pub(super) struct Start {
     pub(super) axes: Matrix,
     /// Root of the mean of `‖x' − μ‖²`.
     pub(super) scale: f32,
-    /// Routing vectors of the sample.
+    /// The nodes of the sample.
+    nodes: Vec<u32>,
+    /// Their routing vectors.
     sample: RoutingVectors,
 }
 
@@ -86,10 +89,11 @@ pub(super) fn start<C: Corpus>(
         kappa: 0.0,
         bias_base: 0.0,
         bias_step: 1.0,
+        attention: None,
     };
     let scale = variance.sqrt();
     let model = with_biases(vectors, &nodes, &sample, scale, model)?;
-    Ok(Start { model, axes, scale, sample })
+    Ok(Start { model, axes, scale, nodes, sample })
 }
 
 /// Nodes to look at, in a random order: as many as fit in memory with `numbers` for each.
@@ -111,21 +115,32 @@ pub(super) fn with_biases<C: Corpus>(
     mut model: KeyModel,
 ) -> Result<KeyModel, TrainError> {
     (model.kappa, model.query_constant) = fit_kappa(vectors, nodes, &model)?;
-    fit_bias_range(sample, scale, &mut model);
+    fit_bias_range(vectors, nodes, sample, scale, &mut model)?;
     Ok(model)
 }
 
 impl Start {
     /// Sets the range of bias codes of `model` to what the biases of the sample take.
-    pub(super) fn fit_bias_range(&self, model: &mut KeyModel) {
-        fit_bias_range(&self.sample, self.scale, model);
+    pub(super) fn fit_bias_range<C: Corpus>(
+        &self,
+        vectors: Vectors<'_, C>,
+        model: &mut KeyModel,
+    ) -> Result<(), TrainError> {
+        fit_bias_range(vectors, &self.nodes, &self.sample, self.scale, model)
     }
 }
 
-/// Sets the range of bias codes of `model` to what the biases of `sample` take.
-fn fit_bias_range(sample: &RoutingVectors, scale: f32, model: &mut KeyModel) {
+/// Sets the range of bias codes of `model` to what the biases of `nodes` take, whose routing vectors `sample` has.
+fn fit_bias_range<C: Corpus>(
+    vectors: Vectors<'_, C>,
+    nodes: &[u32],
+    sample: &RoutingVectors,
+    scale: f32,
+    model: &mut KeyModel,
+) -> Result<(), TrainError> {
+    let corrections = corrections(vectors, model, nodes)?;
     let estimator = Estimator::new(model);
-    let kept = estimator.kept(&sample.centred);
+    let kept = estimator.kept(&sample.centred, corrections.as_ref().map(|rows| rows.data.as_slice()));
     let biases = kept.iter().zip(&sample.lengths);
     let biases = biases.map(|(kept, &length)| estimator.bias(squared_length(kept), length));
     let (low, high) =
@@ -134,6 +149,7 @@ fn fit_bias_range(sample: &RoutingVectors, scale: f32, model: &mut KeyModel) {
     let span = (high - low).max(1e-6 * scale * scale);
     model.bias_base = low - BIAS_MARGIN * span;
     model.bias_step = span * (1.0 + 2.0 * BIAS_MARGIN) / f32::from(u16::MAX);
+    Ok(())
 }
 
 /// κ and the constant that estimate the distances between nodes and their neighbours best: κ by least squares over
@@ -155,7 +171,7 @@ fn fit_kappa<C: Corpus>(
         query.iter_mut().zip(&model.mean).for_each(|(x, mean)| *x -= mean);
         let encoded = estimator.query(&query);
         let nodes = neighborhoods.gather(&neighbors)?;
-        let kept = estimator.kept(&nodes.centred);
+        let kept = estimator.kept(&nodes.centred, None);
         // The estimate errs by y where κ is 0, and κ adds κ·u.
         let pairs: Vec<(f64, f64)> = (0..neighbors.len())
             .map(|at| {

@@ -1,7 +1,11 @@
 //! Reading vectors in the form that squared distances are computed in.
 
+use std::ops::Range;
+
+use rayon::prelude::*;
 use redknot_index::Metric;
 
+use super::matrix::Matrix;
 use super::{Corpus, TrainError};
 
 /// Fewer linked nodes than this are scanned faster than routed.
@@ -36,6 +40,20 @@ impl<'c, C: Corpus> Vectors<'c, C> {
             normalize(out);
         }
         Ok(())
+    }
+
+    /// The vectors of some nodes less `mean`, a row each; zeros of those that are not in the graph.
+    pub(super) fn centred(&self, nodes: Range<u32>, mean: &[f32]) -> Result<Matrix, TrainError> {
+        let mut rows = Matrix::zeros(nodes.len(), self.dim());
+        let tasks = rows.data.par_chunks_exact_mut(self.dim()).zip(nodes);
+        tasks.try_for_each(|(row, node)| {
+            if self.corpus.is_linked(node)? {
+                self.read(node, row)?;
+                row.iter_mut().zip(mean).for_each(|(x, mean)| *x -= mean);
+            }
+            Ok::<_, TrainError>(())
+        })?;
+        Ok(rows)
     }
 
     /// The nodes in the graph, ascending.

@@ -10,7 +10,7 @@ use redknot_gnn::routing::KeyModel;
 use tract_onnx::pb::{GraphProto, ModelProto, StringStringEntryProto};
 
 use crate::build::{floats, model};
-use crate::support::random_model;
+use crate::support::{random_attention, random_model};
 
 fn others() -> Metadata {
     let pairs = [("redknot.metric", "l2"), ("redknot.graph_epoch", "7"), ("someone's", "")];
@@ -46,6 +46,14 @@ proptest! {
         assert_same(&model, &back);
         prop_assert_eq!(metadata, others());
     }
+}
+
+#[test]
+fn attention_has_no_place_in_the_file() {
+    let mut model = random_model(5, 3, 32, 1);
+    model.attention = Some(random_attention([5, 3], 2, &[(1, 2)], 1));
+    let error = export_key_model(&model, &others()).unwrap_err();
+    assert!(matches!(error, OnnxError::Attention), "{error}");
 }
 
 #[test]

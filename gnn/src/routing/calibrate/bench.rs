@@ -29,6 +29,15 @@ const GAMMAS: [f32; 22] = [
 ];
 const RERANKS: [usize; 6] = [2, 3, 4, 6, 9, 14];
 
+/// A router with the keys that it follows.
+#[derive(Clone, Copy)]
+pub struct Keyed<'a> {
+    /// The router.
+    pub router: &'a Router,
+    /// The key of every node.
+    pub keys: Keys<'a>,
+}
+
 /// Measures greedy search at growing `ef`, and routed search at many efforts, on the same queries. Times are taken one
 /// query after the other on this thread, in rounds in which all plans take turns.
 ///
@@ -41,20 +50,42 @@ pub fn calibrate(
     held_out: HeldOut<'_>,
     go_on: &(dyn Fn() -> bool + Sync),
 ) -> Result<Calibration, RouteError> {
-    let bench = Bench { reader, keys, router, held_out, go_on };
-    let mut greedy = bench.greedy_plans()?;
-    let mut routed = front(bench.counted(routed_plans(held_out.k))?, HOPELESS);
-    bench.time(&mut [&mut greedy, &mut routed])?;
+    let calibrations = calibrate_all(reader, &[Keyed { router, keys }], held_out, go_on)?;
+    Ok(calibrations.into_iter().next().unwrap_or_default())
+}
+
+/// The same for several routers at once, whose plans all take turns in each round, so that their times compare. One
+/// calibration for each, which have greedy search in common.
+///
+/// # Errors
+/// As [`calibrate`].
+pub fn calibrate_all(
+    reader: &Reader<'_>,
+    routers: &[Keyed<'_>],
+    held_out: HeldOut<'_>,
+    go_on: &(dyn Fn() -> bool + Sync),
+) -> Result<Vec<Calibration>, RouteError> {
+    let bench = Bench { reader, routers, held_out, go_on };
+    // Those of greedy search, then those of each router.
+    let mut plans = vec![bench.greedy_plans()?];
+    for by in 0..routers.len() {
+        // One lucky time must not leave all other plans without hope.
+        plans.push(front(fitted(bench.counted(by, routed_plans(held_out.k))?), HOPELESS));
+    }
+    bench.time(&mut plans)?;
+    let routed = plans.split_off(1);
+    let mut greedy = plans.swap_remove(0);
     smooth(&mut greedy);
-    routed.sort_by_key(|point| mode(point.plan));
-    routed.chunk_by_mut(|a, b| mode(a.plan) == mode(b.plan)).for_each(smooth);
-    Ok(Calibration {
-        k: held_out.k,
-        queries: held_out.queries.len(),
-        greedy,
-        routed: front(routed, 1.0),
-        farthest: bench.farthest()?,
-    })
+    let calibration = |(by, routed): (usize, Vec<Measured>)| {
+        Ok(Calibration {
+            k: held_out.k,
+            queries: held_out.queries.len(),
+            greedy: greedy.clone(),
+            routed: front(fitted(routed), 1.0),
+            farthest: bench.farthest(by)?,
+        })
+    };
+    routed.into_iter().enumerate().map(calibration).collect()
 }
 
 /// Measures given plans on the same queries; times as they were taken, not fitted.
@@ -69,10 +100,18 @@ pub fn measure(
     plans: &[Plan],
     go_on: &(dyn Fn() -> bool + Sync),
 ) -> Result<Vec<Measured>, RouteError> {
-    let bench = Bench { reader, keys, router, held_out, go_on };
-    let mut measured = bench.counted(plans.to_vec())?;
-    bench.time(&mut [&mut measured])?;
+    let bench = Bench { reader, routers: &[Keyed { router, keys }], held_out, go_on };
+    let mut measured = [bench.counted(0, plans.to_vec())?];
+    bench.time(&mut measured)?;
+    let [measured] = measured;
     Ok(measured)
+}
+
+/// Routed plans with the times of each kind replaced by what their counts take.
+fn fitted(mut routed: Vec<Measured>) -> Vec<Measured> {
+    routed.sort_by_key(|point| mode(point.plan));
+    routed.chunk_by_mut(|a, b| mode(a.plan) == mode(b.plan)).for_each(smooth);
+    routed
 }
 
 /// Replaces the times of plans of one kind by what their counts take.
@@ -102,8 +141,7 @@ fn routed_plans(k: usize) -> Vec<Plan> {
 
 struct Bench<'a> {
     reader: &'a Reader<'a>,
-    keys: Keys<'a>,
-    router: &'a Router,
+    routers: &'a [Keyed<'a>],
     held_out: HeldOut<'a>,
     go_on: &'a (dyn Fn() -> bool + Sync),
 }
@@ -114,25 +152,25 @@ impl Bench<'_> {
         let mut measured: Vec<Measured> = Vec::new();
         let mut ef = self.held_out.k as f64;
         while ef < MAX_EF as f64 && measured.last().is_none_or(|last| last.figures.recall < ENOUGH) {
-            measured.extend(self.counted(vec![Plan::Greedy(ef.round() as usize)])?);
+            measured.extend(self.counted(0, vec![Plan::Greedy(ef.round() as usize)])?);
             ef *= std::f64::consts::SQRT_2;
         }
         Ok(measured)
     }
 
-    /// Recall and counts of each plan, and a first guess of its time.
-    fn counted(&self, plans: Vec<Plan>) -> Result<Vec<Measured>, RouteError> {
-        plans.into_iter().map(|plan| Ok(Measured { plan, figures: self.count(plan)? })).collect()
+    /// Recall and counts of each plan of a router, and a first guess of its time.
+    fn counted(&self, by: usize, plans: Vec<Plan>) -> Result<Vec<Measured>, RouteError> {
+        plans.into_iter().map(|plan| Ok(Measured { plan, figures: self.count(by, plan)? })).collect()
     }
 
-    fn count(&self, plan: Plan) -> Result<Figures, RouteError> {
+    fn count(&self, by: usize, plan: Plan) -> Result<Figures, RouteError> {
         let HeldOut { queries, kth, .. } = self.held_out;
         let start = Instant::now();
         let sums = queries.par_iter().zip(kth).map(|(query, kth)| {
             if !(self.go_on)() {
                 return Err(redknot_index::Error::Cancelled.into());
             }
-            let (neighbors, costs) = self.answer(plan, query)?;
+            let (neighbors, costs) = self.answer(by, plan, query)?;
             let found = neighbors.iter().filter(|neighbor| neighbor.distance <= *kth).count();
             Ok::<_, RouteError>([found as f64, costs[0], costs[1], costs[2]])
         });
@@ -144,8 +182,8 @@ impl Bench<'_> {
         Ok(Figures { recall, micros, distances: sums[1] / n, key_scores: sums[2] / n, hops: sums[3] / n })
     }
 
-    /// The neighbours, and the distances, key scores and hops that they took.
-    fn answer(&self, plan: Plan, query: &[u8]) -> Result<(Vec<Neighbor>, [f64; 3]), RouteError> {
+    /// The neighbours that a plan of a router finds, and the distances, key scores and hops that they took.
+    fn answer(&self, by: usize, plan: Plan, query: &[u8]) -> Result<(Vec<Neighbor>, [f64; 3]), RouteError> {
         let k = self.held_out.k;
         Ok(match plan {
             Plan::Greedy(ef) => {
@@ -153,25 +191,30 @@ impl Bench<'_> {
                 (found.neighbors, [found.distances as f64, 0.0, found.hops as f64])
             }
             Plan::Routed(effort) => {
-                let routed = self.router.search(self.reader, self.keys, query, k, &effort)?;
+                let Keyed { router, keys } = self.routers[by];
+                let routed = router.search(self.reader, keys, query, k, &effort)?;
                 let costs = [routed.distances as f64, routed.key_scores as f64, routed.hops as f64];
                 (routed.neighbors, costs)
             }
         })
     }
 
-    /// Times all plans, one after the other and in rounds, on this thread.
-    fn time(&self, plans: &mut [&mut Vec<Measured>]) -> Result<(), RouteError> {
+    /// Times all plans, those of greedy search and of each router, one after the other and in rounds, on this thread.
+    fn time(&self, plans: &mut [Vec<Measured>]) -> Result<(), RouteError> {
         let queries = self.held_out.queries;
         let count = TIMED_QUERIES.min(queries.len());
-        let all = || plans.iter().flat_map(|plans| plans.iter());
-        let mut times = vec![Vec::with_capacity(ROUNDS); all().count()];
+        let routers = (0..plans.len()).map(|place| place.saturating_sub(1));
+        let all: Vec<(usize, Plan)> = routers
+            .zip(plans.iter())
+            .flat_map(|(by, plans)| plans.iter().map(move |point| (by, point.plan)))
+            .collect();
+        let mut times = vec![Vec::with_capacity(ROUNDS); all.len()];
         for round in 0..ROUNDS {
             let part = queries.iter().cycle().skip(round * TIMED_QUERIES).take(count);
-            for (plan, times) in all().zip(&mut times) {
+            for (&(by, plan), times) in all.iter().zip(&mut times) {
                 let start = Instant::now();
                 for query in part.clone() {
-                    self.answer(plan.plan, query)?;
+                    self.answer(by, plan, query)?;
                 }
                 times.push(start.elapsed().as_secs_f64() * 1e6 / count.max(1) as f64);
                 if !(self.go_on)() {
@@ -188,10 +231,10 @@ impl Bench<'_> {
     }
 
     /// How far the nearest landmark may be estimated to be, if it is to be like that of one of the queries.
-    fn farthest(&self) -> Result<Option<f32>, RouteError> {
+    fn farthest(&self, by: usize) -> Result<Option<f32>, RouteError> {
         let mut farthest: Option<f32> = None;
         for query in self.held_out.queries {
-            let nearest = self.router.nearest_landmark(self.reader, query)?;
+            let nearest = self.routers[by].router.nearest_landmark(self.reader, query)?;
             farthest = farthest.into_iter().chain(nearest).reduce(f32::max);
         }
         Ok(farthest.map(|farthest| widen(farthest, STRANGE)))
