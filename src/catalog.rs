@@ -20,8 +20,8 @@ const RECORD_FORMAT_FEATURES: u32 = 3;
 pub(crate) const ROUTERS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("redknot.routers");
 /// Key models, by collection.
 pub(crate) const MODELS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("redknot.models");
-/// Arrays of keys of routers that are being judged, by collection.
-const CANDIDATES: TableDefinition<'static, &str, u64> = TableDefinition::new("redknot.candidates");
+/// Arrays of keys of routers that are being judged: collection and array.
+const CANDIDATES: TableDefinition<'static, (&str, u64), ()> = TableDefinition::new("redknot.judged");
 const MAX_NAME_BYTES: usize = 255;
 
 /// What the file says of one collection.
@@ -308,21 +308,25 @@ pub(crate) fn drop_features(txn: &mut WriteTxn, record: &mut Record) -> Result<b
 /// Notes an array of keys that no router uses yet, so that it can be dropped if none ever does.
 #[cfg(any(feature = "train", feature = "onnx"))]
 pub(crate) fn set_candidate(txn: &WriteTxn, name: &str, keys: ArrayId) -> Result<()> {
-    txn.open_table(CANDIDATES)?.insert(name, keys.0).map_err(Error::redb)?;
+    txn.open_table(CANDIDATES)?.insert((name, keys.0), ()).map_err(Error::redb)?;
     Ok(())
 }
 
-/// Forgets the array that [`set_candidate`] noted, which is in use now.
-pub(crate) fn forget_candidate(txn: &WriteTxn, name: &str) -> Result<Option<ArrayId>> {
-    let mut table = txn.open_table(CANDIDATES)?;
-    let keys = table.remove(name).map_err(Error::redb)?;
-    Ok(keys.map(|keys| ArrayId(keys.value())))
+/// Forgets an array that [`set_candidate`] noted, which is in use now, and drops the others.
+#[cfg(any(feature = "train", feature = "onnx"))]
+pub(crate) fn keep_candidate(txn: &mut WriteTxn, name: &str, keys: ArrayId) -> Result<()> {
+    txn.open_table(CANDIDATES)?.remove((name, keys.0)).map_err(Error::redb)?;
+    drop_candidates(txn, name)
 }
 
-/// Drops the array that [`set_candidate`] noted.
-pub(crate) fn drop_candidate(txn: &mut WriteTxn, name: &str) -> Result<()> {
-    match forget_candidate(txn, name)? {
-        Some(keys) => Ok(txn.drop_array(keys)?),
-        None => Ok(()),
+/// Drops the arrays that [`set_candidate`] noted.
+pub(crate) fn drop_candidates(txn: &mut WriteTxn, name: &str) -> Result<()> {
+    let mut dropped = Vec::new();
+    let mut table = txn.open_table(CANDIDATES)?;
+    let noted = (name, 0)..=(name, u64::MAX);
+    for pair in table.extract_from_if(noted, |_, ()| true).map_err(Error::redb)? {
+        dropped.push(ArrayId(pair.map_err(Error::redb)?.0.value().1));
     }
+    drop(table);
+    Ok(dropped.into_iter().try_for_each(|keys| txn.drop_array(keys))?)
 }

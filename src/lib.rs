@@ -96,7 +96,7 @@ pub use redknot_storage::{Disk, FORMAT_VERSION, Stats};
 pub use router::RouterProgress;
 #[cfg(feature = "routing")]
 pub use router::{
-    Drift, DriftLevel, DriftReport, RouterDrift, RouterInfo, RoutingLayout, RoutingMetrics, Training,
+    Ablated, Drift, DriftLevel, DriftReport, RouterDrift, RouterInfo, RoutingLayout, RoutingMetrics, Training,
 };
 #[cfg(feature = "onnx")]
 pub use router::{ImportReport, RouterImport};

@@ -97,7 +97,7 @@ impl WriteTransaction {
             self.txn.drop_array(array)?;
         }
         catalog::drop_router(&mut self.txn, name, &mut record)?;
-        catalog::drop_candidate(&mut self.txn, name)?;
+        catalog::drop_candidates(&mut self.txn, name)?;
         drop_log(&mut self.txn, name)?;
         catalog::drop_features(&mut self.txn, &mut record)?;
         record.keys.delete(&mut self.txn, name)?;

@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use npyz::NpyFile;
 use redb::{ReadableDatabase, TableDefinition};
 use redknot::routing::{Effort, Mode};
-use redknot::train::TrainOptions;
+use redknot::train::{AttentionOptions, Encoder, TrainOptions};
 use redknot::{
     BetweennessOptions, Collection, CollectionDefinition, Database, Element, Error, Freshness, Hit, Metric,
     RoutingLayout,
@@ -123,6 +123,37 @@ fn routed_searches_find_what_greedy_ones_do_with_a_fraction_of_the_distances() {
     let metrics = texts.routing_metrics().unwrap();
     assert_eq!((metrics.routed, metrics.fallbacks), (2 * queries().len() as u64 / DIM as u64, 0));
     assert!(metrics.key_scores > metrics.hops && metrics.hops > 0);
+}
+
+#[test]
+fn attention_routes_and_its_keys_follow_changes() {
+    let (_folder, db) = trained();
+    let attention = AttentionOptions { hidden: 8, steps: 30, ..AttentionOptions::default() };
+    let options = TrainOptions {
+        encoder: Encoder::Attention(attention),
+        queries: 500,
+        steps: 30,
+        ..TrainOptions::default()
+    };
+    db.drop_router(TEXTS.name()).unwrap();
+    db.train_router(TEXTS).options(options).run().unwrap();
+    assert_eq!(db.router(TEXTS.name()).unwrap().unwrap().encoder, "neighbour mean and attention 4 × 8");
+    let base = load("base.npy");
+    let mut txn = db.begin_write().unwrap();
+    let mut open = txn.open_collection(TEXTS).unwrap();
+    for key in 0..300_u64 {
+        open.remove(key).unwrap();
+        open.insert(100_000 + key, &base[key as usize * DIM..][..DIM], ()).unwrap();
+    }
+    drop(open);
+    txn.commit().unwrap();
+    assert!(db.router(TEXTS.name()).unwrap().unwrap().fresh);
+    let texts = texts(&db);
+    let (greedy, ..) = answers(&texts, None);
+    let (routed, _, count) = answers(&texts, Some(WIDE));
+    assert_eq!(count, routed.len(), "all were routed");
+    let (greedy, routed) = (recall(&texts, &greedy), recall(&texts, &routed));
+    assert!(routed >= greedy - 0.03, "recall {routed}, greedy {greedy}");
 }
 
 #[test]

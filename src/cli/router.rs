@@ -6,8 +6,8 @@ mod onnx;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use redknot::routing::{Level, Plan};
-use redknot::{RouterInfo, Training};
+use redknot::routing::{Figures, Level, Plan};
+use redknot::{Ablated, RouterInfo, Training};
 use serde::Serialize;
 
 use super::Outcome;
@@ -133,8 +133,9 @@ impl Report for Shown {
         writeln!(out, "{collection}: {state}")?;
         writeln!(
             out,
-            "keys of {} bytes, λ = {}, {} in all; learned from {} {}queries on {} rows in {:.1} s",
+            "keys of {} bytes ({}), λ = {}, {} in all; learned from {} {}queries on {} rows in {:.1} s",
             self.0.key_bytes,
+            self.0.encoder,
             self.0.lambda,
             output::bytes(self.0.bytes),
             output::count(training.queries as u64),
@@ -148,7 +149,12 @@ impl Report for Shown {
             calibration.k,
             output::count(calibration.queries as u64)
         )?;
-        writeln!(out, "{}", level_table(&self.0.levels))
+        writeln!(out, "{}", level_table(&self.0.levels))?;
+        if self.0.ablation.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "measured beside it, on the same queries in the same rounds:")?;
+        writeln!(out, "{}", ablation_table(&self.0.ablation))
     }
 }
 
@@ -187,6 +193,50 @@ pub(super) fn level_table(levels: &[Level]) -> String {
             _ => String::new(),
         });
         table.add_row(row);
+    }
+    table.trim_fmt()
+}
+
+/// What each way of making keys is worth at each recall level, greedy search first.
+pub(super) fn ablation_table(ablation: &[Ablated]) -> String {
+    let header = [
+        "recall",
+        "search",
+        "queries/s",
+        "÷ greedy",
+        "distances",
+        "key scores",
+        "hops",
+        "order",
+        "fitted in",
+    ];
+    let mut table = output::table(&header, &[1]);
+    let levels = ablation.first().map_or(0, |ablated| ablated.levels.len());
+    for level in 0..levels {
+        let greedy = ablation[0].levels[level].greedy;
+        let mut add = |recall: f64, name: String, figures: Option<Figures>, rest: [String; 2]| {
+            let mut row = vec![format!("{recall:.2}"), name];
+            row.extend(match (figures, greedy) {
+                (Some(figures), greedy) => [
+                    format!("{:.0}", 1e6 / figures.micros),
+                    greedy.map_or("-".into(), |greedy| format!("{:.2} ×", greedy.micros / figures.micros)),
+                    format!("{:.0}", figures.distances),
+                    format!("{:.0}", figures.key_scores),
+                    format!("{:.1}", figures.hops),
+                ],
+                (None, _) => std::array::from_fn(|_| "-".into()),
+            });
+            row.extend(rest);
+            table.add_row(row);
+        };
+        let recall = ablation[0].levels[level].recall;
+        add(recall, "greedy".into(), greedy, Default::default());
+        for ablated in ablation {
+            let routed = ablated.levels.get(level).and_then(|level| level.routed);
+            let name = format!("{}{}", ablated.encoder, if ablated.kept { " (kept)" } else { "" });
+            let rest = [format!("{:.1} %", ablated.order * 100.0), format!("{:.1} s", ablated.seconds)];
+            add(recall, name, routed.map(|routed| routed.figures), rest);
+        }
     }
     table.trim_fmt()
 }

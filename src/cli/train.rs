@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use redknot::routing::Level;
-use redknot::train::{PcaOptions, TrainOptions, TrainPhase};
-use redknot::{Database, RouterProgress, Training, TrainingReport};
+use redknot::train::{AttentionOptions, Encoder, PcaOptions, TrainOptions, TrainPhase};
+use redknot::{Ablated, Database, RouterProgress, Training, TrainingReport};
 use serde::Serialize;
 
 use super::Outcome;
@@ -17,7 +17,7 @@ use super::interrupt::Interrupt;
 use super::open::{CollectionArgs, DatabaseArgs};
 use super::output::{self, Output, Report};
 use super::progress::Progress;
-use super::router::{level_table, origin};
+use super::router::{ablation_table, level_table, origin};
 
 /// Arguments of `redknot train`.
 #[derive(Debug, clap::Args)]
@@ -67,9 +67,43 @@ pub(super) struct Args {
     #[arg(long, default_value_t = PcaOptions::default().lambda)]
     lambda: f32,
 
+    /// What makes the keys.
+    #[arg(long, value_enum, default_value_t)]
+    encoder: Kind,
+
+    /// Layers of attention: each reaches one hop further.
+    #[arg(long, default_value_t = AttentionOptions::default().layers)]
+    layers: usize,
+
+    /// Heads of a layer of attention.
+    #[arg(long, default_value_t = AttentionOptions::default().heads)]
+    heads: usize,
+
+    /// Numbers that a head of attention makes of a node.
+    #[arg(long, default_value_t = AttentionOptions::default().hidden)]
+    hidden: usize,
+
+    /// Measure keys from principal axes alone and those of all encoders as well, to see what each is worth.
+    #[arg(long)]
+    ablation: bool,
+
     /// Seed of the sample, the order of queries and the made-up ones.
     #[arg(long, default_value_t = PcaOptions::default().seed)]
     seed: u64,
+}
+
+/// What makes the keys of a router.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Kind {
+    /// The vector of a node alone.
+    Linear,
+    /// And the mean of its neighbours.
+    #[default]
+    Mean,
+    /// And graph attention over its neighbourhood.
+    Attention,
+    /// All of these are trained one after the other, and the one that measures best is kept.
+    Auto,
 }
 
 /// What training came to, as it is shown.
@@ -82,6 +116,7 @@ struct Shown {
     training: Training,
     best_step: usize,
     stopped_early: bool,
+    ablation: Vec<Ablated>,
 }
 
 impl Report for Shown {
@@ -97,6 +132,9 @@ impl Report for Shown {
             order_after * 100.0,
         )?;
         writeln!(out, "{}", level_table(&self.levels))?;
+        if !self.ablation.is_empty() {
+            writeln!(out, "{}", ablation_table(&self.ablation))?;
+        }
         let verdict = match (self.accepted, self.before.is_some()) {
             (true, _) => "searches follow the router wherever it is faster",
             (false, true) => "no gain over the router that is there: it stays",
@@ -119,6 +157,16 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
         seed: args.seed,
         ..PcaOptions::default()
     };
+    let AttentionOptions { inputs, neighbors, steps, .. } = AttentionOptions::default();
+    let (layers, heads, hidden) = (args.layers, args.heads, args.hidden);
+    let attention =
+        AttentionOptions { layers, heads, hidden, inputs, neighbors, steps: steps.min(args.steps) };
+    let encoders = match args.encoder {
+        Kind::Linear => vec![Encoder::Linear],
+        Kind::Mean => vec![Encoder::Mean],
+        Kind::Attention => vec![Encoder::Attention(attention)],
+        Kind::Auto => vec![Encoder::Linear, Encoder::Mean, Encoder::Attention(attention)],
+    };
     let options = TrainOptions { pca, queries: args.limit, steps: args.steps, ..TrainOptions::default() };
     let source = match &queries {
         Some(queries) => Source::Given(queries),
@@ -126,7 +174,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
         None if args.made_up => Source::MadeUp,
         None => Source::LogIfAny,
     };
-    let with = With { source, held_out: held_out.as_deref(), k: args.k, options };
+    let (held_out, ablation) = (held_out.as_deref(), args.ablation);
+    let with = With { source, held_out, k: args.k, options, encoders: &encoders, ablation };
     let report = train(&database, &info.name, with, args.output, &interrupt)?;
     args.output.show(&Shown {
         collection: info.name,
@@ -136,6 +185,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
         training: report.training,
         best_step: report.fit.best_step,
         stopped_early: report.fit.stopped_early,
+        ablation: report.ablation,
     })?;
     Ok(Outcome::Done)
 }
@@ -155,6 +205,9 @@ pub(super) struct With<'a> {
     pub(super) held_out: Option<&'a [f32]>,
     pub(super) k: usize,
     pub(super) options: TrainOptions,
+    /// One of them is kept; without any, that of the options.
+    pub(super) encoders: &'a [Encoder],
+    pub(super) ablation: bool,
 }
 
 /// Trains the router of a collection, with progress.
@@ -168,6 +221,7 @@ pub(super) fn train(
     // Called from any thread of the training.
     let progress = Mutex::new(Progress::new(output, "train", "steps"));
     let mut training = database.train_router_named(name).k(with.k).options(with.options);
+    training = training.encoders(with.encoders).ablation(with.ablation);
     training = match with.source {
         Source::LogIfAny => training,
         Source::Log => training.from_log(),
@@ -202,6 +256,7 @@ fn show(progress: &mut Progress, step: RouterProgress) {
                 TrainPhase::Exact => "comparing queries with rows",
                 TrainPhase::Nodes => "gathering nodes",
                 TrainPhase::Fit => "fitting",
+                TrainPhase::Attend => "fitting attention",
                 _ => "train",
             });
             progress.set(step.done as u64, Some(step.total as u64));

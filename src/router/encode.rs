@@ -30,7 +30,9 @@ pub(crate) fn make_keys(txn: &mut WriteTxn, index: &IndexRecord, encoder: &KeyEn
     let mut keys = Vec::new();
     // Rows that the graph does not reach are not linked.
     let nodes: Vec<u32> = (0..base.csr(index.links())?.len()).collect();
-    for nodes in nodes.chunks(KEYS_AT_ONCE) {
+    // Attention computes what keys share once a call.
+    let at_once = if encoder.attends() { nodes.len() } else { KEYS_AT_ONCE };
+    for nodes in nodes.chunks(at_once.max(1)) {
         keys.clear();
         keys.resize(nodes.len() * encoder.key_bytes(), 0);
         encode_nodes(&reader, encoder, nodes, &mut keys).map_err(from_route)?;

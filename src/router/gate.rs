@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use redknot_gnn::routing::{Calibration, HeldOut, KeyEncoder, KeyModel, Keys, Level, RouteError, calibrate};
+use redknot_gnn::routing::{
+    Calibration, HeldOut, KeyEncoder, KeyModel, Keyed, Keys, Level, RouteError, calibrate, calibrate_all,
+};
 #[cfg(feature = "train")]
 use redknot_gnn::train::TrainProgress;
 use redknot_index::Reader;
@@ -11,7 +13,7 @@ use redknot_storage::{ArrayId, Snapshot, Storage, View};
 use super::cache::{Routers, router_of};
 use super::encode::{from_route, landmarks, make_keys};
 use super::questions::{Questions, check_count, encode_all};
-use super::record::{RouterRecord, Training, levels, write};
+use super::record::{Ablated, RouterRecord, Training, levels, write};
 use crate::catalog::{self, Record, RouterKeys};
 use crate::error::{Error, Result};
 
@@ -31,7 +33,7 @@ pub enum RouterProgress {
 /// Told what is being done; breaking cancels it.
 pub(super) type OnProgress<'d> = Box<dyn Fn(RouterProgress) -> ControlFlow<()> + Sync + 'd>;
 
-/// Measures a model against greedy search and against the router that is there, and adopts it if it gains.
+/// Measures models against greedy search, each other and the router that is there, and adopts the best if it gains.
 pub(super) struct Gate<'d> {
     pub(super) storage: &'d Storage,
     pub(super) routers: &'d Routers,
@@ -41,12 +43,33 @@ pub(super) struct Gate<'d> {
     pub(super) progress: OnProgress<'d>,
 }
 
+/// A model at the gate.
+pub(super) struct Entrant<'m> {
+    pub(super) model: &'m KeyModel,
+    /// Whether it may be adopted; others are measured for comparison.
+    pub(super) candidate: bool,
+}
+
+/// What was measured of the models at the gate.
+pub(super) struct Measurements {
+    /// The place of the best of those that may be adopted.
+    pub(super) best: usize,
+    /// One for each model.
+    pub(super) calibrations: Vec<Calibration>,
+    before: Option<Calibration>,
+    /// Rows of the collection.
+    pub(super) rows: u64,
+}
+
 /// What the gate says.
 pub(super) struct Verdict {
     pub(super) accepted: bool,
+    /// The place of the best model.
+    pub(super) best: usize,
     pub(super) levels: Vec<Level>,
     pub(super) before: Option<Vec<Level>>,
     pub(super) training: Training,
+    pub(super) ablation: Vec<Ablated>,
 }
 
 impl<'d> Gate<'d> {
@@ -55,36 +78,53 @@ impl<'d> Gate<'d> {
         Gate { storage, routers, name: name.into(), k: 10, progress }
     }
 
-    /// Makes the keys of all nodes, measures, and adopts the model if it gains. `training` completes what is to be said
-    /// of the model, given the number of rows.
+    /// Makes the keys of all nodes by each model, measures all in the same rounds, and adopts the best if it gains.
+    /// `about` says what is to be kept of the best, and of all, given what was measured.
     ///
     /// On every error the collection is as it was.
     pub(super) fn pass(
         &self,
-        model: &KeyModel,
+        entrants: &[Entrant<'_>],
         held_out: &Questions,
-        training: impl FnOnce(u64) -> Training,
+        about: impl FnOnce(&Measurements) -> (Training, Vec<Ablated>),
     ) -> Result<Verdict> {
-        let candidate = self.write_candidate(model)?;
-        let (calibration, before) = match self.judge(model, &candidate, held_out) {
-            Ok(judged) => judged,
+        let (mut candidates, mut measured) = match self.measure(entrants, held_out) {
+            Ok(measured) => measured,
             Err(error) => {
-                self.drop_candidate()?;
+                self.drop_candidates()?;
                 return Err(error);
             }
         };
-        let router = RouterRecord::new(candidate.landmarks, calibration, training(candidate.rows));
+        let (training, ablation) = about(&measured);
+        let best = measured.best;
+        let candidate = candidates.swap_remove(best);
+        let calibration = measured.calibrations.swap_remove(best);
+        let mut router = RouterRecord::new(candidate.landmarks, calibration, training.clone());
+        router.ablation.clone_from(&ablation);
         let new = router.levels();
-        let before = before.as_ref().map(levels);
+        let before = measured.before.as_ref().map(levels);
         let accepted = router.gains() && before.as_ref().is_none_or(|before| better(&new, before));
-        let verdict = Verdict { accepted, levels: new, before, training: router.training.clone() };
+        let verdict = Verdict { accepted, best, levels: new, before, training, ablation };
         // A verdict is kept even if it is "no gain", unless it would take the place of a router that does gain.
         if accepted || verdict.before.is_none() {
-            self.adopt(model, router, candidate.keys, candidate.epoch)?;
+            self.adopt(entrants[best].model, router, candidate.keys, candidate.epoch)?;
         } else {
-            self.drop_candidate()?;
+            self.drop_candidates()?;
         }
         Ok(verdict)
+    }
+
+    fn measure(
+        &self,
+        entrants: &[Entrant<'_>],
+        held_out: &Questions,
+    ) -> Result<(Vec<Candidate>, Measurements)> {
+        // Those of a training that came to nothing.
+        self.drop_candidates()?;
+        let candidates = entrants.iter().map(|entrant| self.write_candidate(entrant.model));
+        let candidates = candidates.collect::<Result<Vec<_>>>()?;
+        let measured = self.judge(entrants, &candidates, held_out)?;
+        Ok((candidates, measured))
     }
 
     pub(super) fn go_on(&self, progress: RouterProgress) -> Result<()> {
@@ -110,7 +150,6 @@ impl<'d> Gate<'d> {
         let encoder = KeyEncoder::new(model).map_err(|error| from_route(error.into()))?;
         let mut txn = self.storage.begin_write()?;
         let record = catalog::existing_in(&txn, &self.name)?;
-        catalog::drop_candidate(&mut txn, &self.name)?;
         let keys = make_keys(&mut txn, &record.index, &encoder)?;
         let landmarks = landmarks(&**txn.base(), &record.index)?;
         catalog::set_candidate(&txn, &self.name, keys)?;
@@ -119,30 +158,37 @@ impl<'d> Gate<'d> {
         Ok(Candidate { keys, landmarks, epoch, rows })
     }
 
-    fn drop_candidate(&self) -> Result<()> {
+    fn drop_candidates(&self) -> Result<()> {
         let mut txn = self.storage.begin_write()?;
-        catalog::drop_candidate(&mut txn, &self.name)?;
+        catalog::drop_candidates(&mut txn, &self.name)?;
         Ok(txn.commit()?)
     }
 
-    /// Measures greedy search, the new router, and the one that is there.
+    /// Measures greedy search, the new routers, and the one that is there.
     fn judge(
         &self,
-        model: &KeyModel,
-        candidate: &Candidate,
+        entrants: &[Entrant<'_>],
+        candidates: &[Candidate],
         held_out: &Questions,
-    ) -> Result<(Calibration, Option<Calibration>)> {
+    ) -> Result<Measurements> {
         let snapshot = self.storage.snapshot()?;
         let record = catalog::existing(&snapshot, &self.name)?;
         let reader = Reader::open(&*snapshot, &record.index)?;
-        let keys = snapshot.rows(candidate.keys)?;
-        let router = router_of(model, &candidate.landmarks, keys)?;
-        let keys = Keys::new(keys);
+        let router = |(entrant, candidate): (&Entrant<'_>, &Candidate)| {
+            let keys = snapshot.rows(candidate.keys)?;
+            Ok((router_of(entrant.model, &candidate.landmarks, keys)?, Keys::new(keys)))
+        };
+        let routers = entrants.iter().zip(candidates).map(router).collect::<Result<Vec<_>>>()?;
+        let keyed: Vec<Keyed<'_>> =
+            routers.iter().map(|(router, keys)| Keyed { router, keys: *keys }).collect();
         let questions = held_out.held_out(self.k);
         let go_on = || (self.progress)(RouterProgress::Calibrating).is_continue();
-        let new = calibrate(&reader, keys, &router, questions, &go_on).map_err(from_route)?;
+        let calibrations = calibrate_all(&reader, &keyed, questions, &go_on).map_err(from_route)?;
         let before = self.measure_current(&snapshot, &record, &reader, questions)?;
-        Ok((new, before))
+        let best = best(entrants, &calibrations)
+            .ok_or_else(|| Error::Router { why: "no model that may be kept: name an encoder".into() })?;
+        let rows = candidates.first().map_or(0, |candidate| candidate.rows);
+        Ok(Measurements { best, calibrations, before, rows })
     }
 
     fn measure_current(
@@ -170,7 +216,7 @@ impl<'d> Gate<'d> {
     fn adopt(&self, model: &KeyModel, mut router: RouterRecord, mut keys: ArrayId, epoch: u64) -> Result<()> {
         let mut txn = self.storage.begin_write()?;
         let mut record = catalog::existing_in(&txn, &self.name)?;
-        catalog::forget_candidate(&txn, &self.name)?;
+        catalog::keep_candidate(&mut txn, &self.name, keys)?;
         if record.index.epoch() != epoch {
             // Somebody wrote meanwhile.
             let encoder = KeyEncoder::new(model).map_err(|error| from_route(error.into()))?;
@@ -193,6 +239,13 @@ struct Candidate {
     landmarks: Vec<u32>,
     epoch: u64,
     rows: u64,
+}
+
+/// The place of the best of the models that may be adopted: the first that no later one is better than.
+fn best(entrants: &[Entrant<'_>], calibrations: &[Calibration]) -> Option<usize> {
+    let places = (0..entrants.len()).filter(|place| entrants[*place].candidate);
+    let measured = places.map(|place| (place, levels(&calibrations[place])));
+    measured.reduce(|best, next| if better(&next.1, &best.1) { next } else { best }).map(|(place, _)| place)
 }
 
 /// Whether one router takes less time than another at more levels than the other way round.

@@ -13,7 +13,7 @@ use redknot_storage::Storage;
 
 use super::cache::Routers;
 use super::export::{METRIC, TRAINING};
-use super::gate::{Gate, OnProgress, RouterProgress, Verdict};
+use super::gate::{Entrant, Gate, OnProgress, RouterProgress, Verdict};
 use super::questions::Questions;
 use super::record::Training;
 use crate::catalog;
@@ -111,13 +111,17 @@ impl<'d> RouterImport<'d> {
         // Of a file that somebody else wrote there are no figures.
         let recorded = metadata.remove(TRAINING).and_then(|text| serde_json::from_str(&text).ok());
         let recorded: Training = recorded.unwrap_or_default();
-        let verdict = self.gate.pass(&model, &held_out, |rows| Training {
-            held_out: held_out.rows.len(),
-            seconds: recorded.seconds + start.elapsed().as_secs_f64(),
-            rows,
-            ..recorded
+        let entrant = Entrant { model: &model, candidate: true };
+        let verdict = self.gate.pass(&[entrant], &held_out, |measured| {
+            let training = Training {
+                held_out: held_out.rows.len(),
+                seconds: recorded.seconds + start.elapsed().as_secs_f64(),
+                rows: measured.rows,
+                ..recorded
+            };
+            (training, Vec::new())
         })?;
-        let Verdict { accepted, levels, before, training } = verdict;
+        let Verdict { accepted, levels, before, training, .. } = verdict;
         Ok(ImportReport { accepted, levels, before, training, fitted, metadata })
     }
 

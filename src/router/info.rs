@@ -1,10 +1,10 @@
 //! What a file says of a router.
 
-use redknot_gnn::routing::{Calibration, Level};
+use redknot_gnn::routing::{Calibration, KeyModel, Level};
 use redknot_storage::{Snapshot, array_bytes};
 use serde::Serialize;
 
-use super::record::{Training, read, stored};
+use super::record::{Ablated, Training, read, stored};
 use crate::catalog::Record;
 use crate::error::Result;
 
@@ -27,6 +27,10 @@ pub struct RouterInfo {
     pub calibration: Calibration,
     /// How the model came about.
     pub training: Training,
+    /// What makes the keys.
+    pub encoder: String,
+    /// All ways of making keys that were measured beside it; empty where there was but one.
+    pub ablation: Vec<Ablated>,
     /// Bytes of a key.
     pub key_bytes: usize,
     /// λ, the share of the neighbours' mean in what a key stands for.
@@ -46,10 +50,24 @@ pub(crate) fn info(snapshot: &Snapshot, name: &str, record: &Record) -> Result<O
         fresh: record.fresh_router().is_some(),
         gains: router.gains(),
         levels: router.levels(),
+        encoder: describe(&model),
+        ablation: router.ablation,
         key_bytes: model.key_bytes,
         lambda: model.lambda,
         bytes: array_bytes(snapshot, keys.keys)? + small as u64,
         calibration: router.calibration,
         training: router.training,
     }))
+}
+
+/// What makes the keys of a model, in words.
+pub(super) fn describe(model: &KeyModel) -> String {
+    match &model.attention {
+        Some(attention) => {
+            let layers = attention.layers.iter().map(|layer| format!("{} × {}", layer.heads, layer.width));
+            format!("neighbour mean and attention {}", layers.collect::<Vec<_>>().join(", "))
+        }
+        None if model.lambda > 0.0 => "neighbour mean".into(),
+        None => "linear".into(),
+    }
 }

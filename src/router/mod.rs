@@ -4,6 +4,8 @@
 //! cost on held-out queries. The keys agree with one epoch of the index; commits keep them up to date. Whatever is wrong
 //! with a router (its keys are of another epoch, its model cannot be read, a search with it fails) means greedy search.
 
+#[cfg(feature = "train")]
+mod ablation;
 mod cache;
 mod drift;
 mod encode;
@@ -39,7 +41,7 @@ pub use layout::RoutingLayout;
 pub(crate) use layout::set_layout;
 pub use metrics::RoutingMetrics;
 pub(crate) use policy::follow;
-pub use record::Training;
+pub use record::{Ablated, Training};
 pub(crate) use switch::set_enabled;
 #[cfg(feature = "train")]
 pub use train::{RouterTraining, TrainingReport};

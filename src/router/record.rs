@@ -10,6 +10,9 @@ use crate::error::{Error, Result};
 
 const RECORD_FORMAT: u32 = 1;
 
+/// Recall levels of an ablation.
+#[cfg(feature = "train")]
+const ABLATION_LEVELS: [f64; 3] = [0.9, 0.95, 0.99];
 /// Recall levels at which the gate compares both ways of searching.
 pub(super) const LEVELS: [f64; 8] = [0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995];
 
@@ -25,6 +28,9 @@ pub(crate) struct RouterRecord {
     pub(crate) calibration: Calibration,
     /// How the model came about.
     pub(crate) training: Training,
+    /// What else was measured beside it.
+    #[serde(default)]
+    pub(crate) ablation: Vec<Ablated>,
 }
 
 /// How a model came about.
@@ -51,10 +57,27 @@ pub struct Training {
     pub rows: u64,
 }
 
+/// One of several ways of making keys that were measured together, on queries that no model learned from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Ablated {
+    /// What makes the keys.
+    pub encoder: String,
+    /// Share of the pairs of near nodes that estimates put in the right order.
+    pub order: f64,
+    /// Seconds that fitting took; all learn from the same trajectories, which took their time before.
+    pub seconds: f64,
+    /// Whether searches follow these keys, wherever that gains.
+    pub kept: bool,
+    /// Greedy search, which all have in common, and search by these keys at recalls of .9, .95 and .99.
+    pub levels: Vec<Level>,
+}
+
 impl RouterRecord {
     #[cfg(any(feature = "train", feature = "onnx"))]
     pub(crate) fn new(landmarks: Vec<u32>, calibration: Calibration, training: Training) -> RouterRecord {
-        RouterRecord { format: RECORD_FORMAT, enabled: true, landmarks, calibration, training }
+        let ablation = Vec::new();
+        RouterRecord { format: RECORD_FORMAT, enabled: true, landmarks, calibration, training, ablation }
     }
 
     /// Both ways of searching at the levels of the gate.
@@ -71,6 +94,12 @@ impl RouterRecord {
 /// Both ways of searching at the levels of the gate.
 pub(crate) fn levels(calibration: &Calibration) -> Vec<Level> {
     LEVELS.iter().map(|recall| calibration.level(*recall)).collect()
+}
+
+/// Both ways of searching at the levels of an ablation.
+#[cfg(feature = "train")]
+pub(super) fn ablation_levels(calibration: &Calibration) -> Vec<Level> {
+    ABLATION_LEVELS.iter().map(|recall| calibration.level(*recall)).collect()
 }
 
 fn damaged(name: &str, why: impl std::fmt::Display) -> Error {
@@ -116,4 +145,26 @@ pub(crate) fn write(
         txn.open_table(MODELS)?.insert(name, bytes.as_slice()).map_err(Error::redb)?;
     }
     Ok(())
+}
+
+#[cfg(all(test, feature = "train"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_of_before_there_were_ablations_open() {
+        let mut record = RouterRecord::new(vec![3, 1], Calibration::default(), Training::default());
+        let mut old = serde_json::to_value(&record).unwrap();
+        assert!(old.as_object_mut().unwrap().remove("ablation").is_some());
+        assert_eq!(serde_json::from_value::<RouterRecord>(old).unwrap(), record);
+        record.ablation.push(Ablated {
+            encoder: "linear".into(),
+            order: 0.75,
+            seconds: 1.5,
+            kept: true,
+            levels: ablation_levels(&record.calibration),
+        });
+        let bytes = serde_json::to_vec(&record).unwrap();
+        assert_eq!(serde_json::from_slice::<RouterRecord>(&bytes).unwrap(), record);
+    }
 }

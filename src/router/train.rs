@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use redknot_gnn::routing::Level;
-use redknot_gnn::train::{self, Corpus, Queries, TrainError, TrainOptions, TrainReport, Trained};
+use redknot_gnn::train::{self, Corpus, Encoder, Queries, TrainError, TrainOptions, TrainReport};
 use redknot_index::{Element, IndexConfig, Metric, Reader, decode};
 use redknot_storage::{Snapshot, Storage};
 
+use super::ablation::{self, Fitted, ablated};
 use super::cache::Routers;
-use super::gate::{Gate, RouterProgress, Verdict};
+use super::gate::{Entrant, Gate, RouterProgress, Verdict};
 use super::questions::Questions;
-use super::record::Training;
+use super::record::{Ablated, Training};
 use crate::catalog;
 use crate::error::{Error, Result};
 use crate::query_log::QueryLogs;
@@ -43,6 +44,8 @@ pub struct TrainingReport {
     pub training: Training,
     /// What the fit says of itself.
     pub fit: TrainReport,
+    /// All ways of making keys that were measured together, where there were several.
+    pub ablation: Vec<Ablated>,
 }
 
 /// Where the queries to learn from come from.
@@ -68,6 +71,8 @@ pub struct RouterTraining<'d> {
     source: Source<'d>,
     held_out: Option<&'d [f32]>,
     options: TrainOptions,
+    encoders: Vec<Encoder>,
+    ablation: bool,
 }
 
 impl<'d> RouterTraining<'d> {
@@ -83,6 +88,8 @@ impl<'d> RouterTraining<'d> {
             source: Source::LogIfAny,
             held_out: None,
             options: TrainOptions::default(),
+            encoders: Vec::new(),
+            ablation: false,
         }
     }
 
@@ -126,6 +133,20 @@ impl<'d> RouterTraining<'d> {
         self
     }
 
+    /// What makes the keys: a model is fitted with each of these, all are measured in the same rounds, and the best of
+    /// them meets the gate. Without, [`TrainOptions::encoder`] alone is.
+    pub fn encoders(mut self, encoders: &[Encoder]) -> Self {
+        self.encoders = encoders.to_vec();
+        self
+    }
+
+    /// Whether keys from principal axes alone and those of the other encoders are measured as well. They are none that
+    /// searches could follow, but say what each step is worth: see [`crate::RouterInfo::ablation`].
+    pub fn ablation(mut self, ablation: bool) -> Self {
+        self.ablation = ablation;
+        self
+    }
+
     /// Called now and then, from any thread; breaking cancels the training with [`Error::Cancelled`], and nothing has
     /// changed.
     pub fn progress(mut self, progress: impl Fn(RouterProgress) -> ControlFlow<()> + Sync + 'd) -> Self {
@@ -137,23 +158,30 @@ impl<'d> RouterTraining<'d> {
     pub fn run(self) -> Result<TrainingReport> {
         crate::query::check_k(self.gate.k)?;
         let start = Instant::now();
-        let Learned { trained, questions: held_out, logged } = self.learn()?;
-        let Trained { model, report: fit } = trained;
-        let verdict = self.gate.pass(&model, &held_out, |rows| Training {
-            queries: fit.training_queries,
-            synthesised: fit.synthesised,
-            logged,
-            held_out: held_out.rows.len(),
-            order_before: fit.pca.order.into(),
-            order_after: fit.learned.order.into(),
-            seconds: start.elapsed().as_secs_f64(),
-            rows,
+        let Learned { mut fitted, questions: held_out, logged } = self.learn()?;
+        let entrants =
+            fitted.iter().map(|fitted| Entrant { model: &fitted.model, candidate: fitted.fit.is_some() });
+        let entrants: Vec<Entrant<'_>> = entrants.collect();
+        let verdict = self.gate.pass(&entrants, &held_out, |measured| {
+            let training = fitted[measured.best].fit.as_ref().map(|fit| Training {
+                queries: fit.training_queries,
+                synthesised: fit.synthesised,
+                logged,
+                held_out: held_out.rows.len(),
+                order_before: fit.pca.order.into(),
+                order_after: fit.learned.order.into(),
+                seconds: start.elapsed().as_secs_f64(),
+                rows: measured.rows,
+            });
+            (training.unwrap_or_default(), ablated(&fitted, &measured.calibrations, measured.best))
         })?;
-        let Verdict { accepted, levels, before, training } = verdict;
-        Ok(TrainingReport { accepted, levels, before, training, fit })
+        let Verdict { accepted, best, levels, before, training, ablation } = verdict;
+        let fit = fitted.swap_remove(best).fit;
+        let fit = fit.ok_or_else(|| Error::Router { why: "no encoder to fit: name at least one".into() })?;
+        Ok(TrainingReport { accepted, levels, before, training, fit, ablation })
     }
 
-    /// Fits the model. The queries to calibrate with are not among those that it learns from.
+    /// Fits the models. The queries to calibrate with are not among those that they learn from.
     fn learn(&self) -> Result<Learned> {
         let snapshot = self.gate.storage.snapshot()?;
         let record = catalog::existing(&snapshot, &self.gate.name)?;
@@ -181,8 +209,11 @@ impl<'d> RouterTraining<'d> {
         let questions = self.gate.questions(&reader, &record, held_out)?;
         let queries = Queries { training, held_out: Some(held_out) };
         let report = |progress| (self.gate.progress)(RouterProgress::Learning(progress));
-        let trained = train::train(&reader, &queries, &self.options, &report).map_err(from_train)?;
-        Ok(Learned { trained, questions, logged: logged.is_some() })
+        let own = [self.options.encoder];
+        let encoders = if self.encoders.is_empty() { &own[..] } else { &self.encoders };
+        let trajectories = train::collect(&reader, &queries, &self.options, &report).map_err(from_train)?;
+        let fitted = ablation::fit(&reader, &trajectories, &self.options, encoders, self.ablation, &report);
+        Ok(Learned { fitted: fitted.map_err(from_train)?, questions, logged: logged.is_some() })
     }
 
     /// The queries of the log, if they are to be learned from, in an order that says nothing of their time.
@@ -214,9 +245,9 @@ impl<'d> RouterTraining<'d> {
     }
 }
 
-/// A model, and what it is calibrated with.
+/// Models, and what they are calibrated with.
 struct Learned {
-    trained: Trained,
+    fitted: Vec<Fitted>,
     questions: Questions,
     /// Whether it learned from the log.
     logged: bool,

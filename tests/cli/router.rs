@@ -22,9 +22,9 @@ fn a_router_is_trained_shown_measured_switched_and_dropped() {
     let trained = scratch.run("train db --queries log.npy --steps 50 --json").json(0);
     assert_eq!(
         (trained["collection"].as_str(), trained["training"]["queries"].as_u64()),
-        (Some("points"), Some(540))
+        (Some("points"), Some(480))
     );
-    assert_eq!(trained["training"]["held_out"], 60);
+    assert_eq!(trained["training"]["held_out"], 120);
     let shown = scratch.run("router db --json").json(0);
     assert_eq!((shown["fresh"].as_bool(), shown["enabled"].as_bool()), (Some(true), Some(true)));
     assert_eq!(shown["levels"].as_array().unwrap().len(), trained["levels"].as_array().unwrap().len());
@@ -50,6 +50,45 @@ fn a_router_is_trained_shown_measured_switched_and_dropped() {
     assert_eq!(scratch.run("router db --set dropped --json").json(0)["dropped"], true);
     assert_eq!(scratch.run("router db --set dropped --json").json(1)["dropped"], false);
     scratch.run("verify db").done();
+}
+
+#[test]
+fn encoders_compete_and_an_ablation_is_kept() {
+    let scratch = Scratch::with_points(&rows(2000, 16, 11));
+    scratch.npy("log.npy", &rows(400, 16, 12));
+    let options = "--queries log.npy --steps 10 --hidden 8 --heads 2";
+    let auto = format!("train db {options} --encoder auto --ablation --json");
+    let trained = scratch.run(&auto).json(0);
+    let ablation = trained["ablation"].as_array().unwrap();
+    let names: Vec<&str> = ablation.iter().map(|it| it["encoder"].as_str().unwrap()).collect();
+    let attention = "neighbour mean and attention 2 × 8";
+    assert_eq!(names, ["principal axes, untrained", "linear", "neighbour mean", attention]);
+    let kept: Vec<usize> = (0..4).filter(|place| ablation[*place]["kept"] == true).collect();
+    assert!(kept.len() == 1 && kept[0] > 0, "{kept:?}");
+    for it in ablation {
+        let recalls: Vec<f64> =
+            it["levels"].as_array().unwrap().iter().map(|level| level["recall"].as_f64().unwrap()).collect();
+        assert_eq!(recalls, [0.9, 0.95, 0.99]);
+        // Greedy search was measured once.
+        assert_eq!(it["levels"][0]["greedy"], ablation[0]["levels"][0]["greedy"]);
+    }
+    let shown = scratch.run("router db --json").json(0);
+    assert_eq!(shown["ablation"], trained["ablation"]);
+    assert_eq!(shown["encoder"], names[kept[0]]);
+    let text = scratch.run("router db").done().stdout();
+    assert!(names.iter().all(|name| text.contains(name)) && text.contains("greedy"), "{text}");
+    scratch.run("verify db").done();
+
+    // What the encoder leaves out is measured, and never kept.
+    let linear = format!("train db {options} --encoder linear --ablation --json");
+    scratch.run("router db --set dropped").done();
+    let ablation = scratch.run(&linear).json(0)["ablation"].take();
+    assert_eq!((ablation.as_array().unwrap().len(), &ablation[1]["kept"]), (4, &Value::Bool(true)));
+    let trained = scratch.run(&format!("train db {options} --encoder attention --json")).json(0);
+    assert_eq!(trained["ablation"].as_array().unwrap().len(), 0);
+    scratch
+        .run(&format!("train db {options} --encoder attention --layers 9"))
+        .refused(4, &["layers", "1 to 6"]);
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(super) fn learn(
     stage.title("5. Train: the index learns to route, from its own rows");
     let (queries, steps) = if quick { (500, 50) } else { (4_000, 800) };
     let options = TrainOptions { queries, steps, ..TrainOptions::default() };
-    let with = With { source: Source::MadeUp, held_out: None, k: K, options };
+    let with = With { source: Source::MadeUp, held_out: None, k: K, options, encoders: &[], ablation: false };
     let report = train(database, COLLECTION, with, stage.output, &Interrupt::never())?;
     stage.say(format_args!(
         "  a key of 64 bytes a row, learned from {} made-up queries in {:.1} s; on others of that kind:\n{}",
