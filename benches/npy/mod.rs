@@ -2,11 +2,16 @@
 
 use std::path::Path;
 
+use redknot::Element;
+
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// Vectors, one behind the other.
 pub(crate) struct Rows {
     pub(crate) dim: usize,
+    /// What the file holds.
+    #[allow(dead_code, reason = "some benchmarks store everything as f32")]
+    pub(crate) element: Element,
     values: Vec<f32>,
 }
 
@@ -16,13 +21,13 @@ impl Rows {
         let bytes = std::fs::read(path)?;
         let npy = npyz::NpyFile::new(&bytes[..])?;
         let dim = *npy.shape().last().ok_or("a file without rows")? as usize;
-        let values = match npy.dtype().descr().as_str() {
-            "'<f4'" => npy.into_vec::<f32>()?,
-            "'|u1'" => npy.into_vec::<u8>()?.into_iter().map(f32::from).collect(),
-            "'|i1'" => npy.into_vec::<i8>()?.into_iter().map(f32::from).collect(),
+        let (element, values) = match npy.dtype().descr().as_str() {
+            "'<f4'" => (Element::F32, npy.into_vec::<f32>()?),
+            "'|u1'" => (Element::U8, npy.into_vec::<u8>()?.into_iter().map(f32::from).collect()),
+            "'|i1'" => (Element::I8, npy.into_vec::<i8>()?.into_iter().map(f32::from).collect()),
             other => return Err(format!("{other} is neither f4, i1 nor u1").into()),
         };
-        Ok(Rows { dim, values })
+        Ok(Rows { dim, element, values })
     }
 
     pub(crate) fn row(&self, i: usize) -> &[f32] {
