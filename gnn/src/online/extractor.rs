@@ -107,6 +107,7 @@ impl FeatureExtractor {
     }
 
     /// The features of a linked node as a model takes them, but for its vector; `query_distance` is known.
+    #[cfg(feature = "train")]
     pub(crate) fn node_numbers(
         &self,
         graph: &Graph<'_>,
