@@ -201,6 +201,8 @@ fn keys_follow_what_transactions_change() {
     let (greedy, ..) = answers(&texts, None);
     let (routed, _, count) = answers(&texts, Some(WIDE));
     assert_eq!(count, routed.len());
+    let metrics = texts.routing_metrics().unwrap();
+    assert!(metrics.keys_made >= 2400 && !metrics.keys_time.is_zero(), "{metrics:?}");
     let gone: BTreeSet<u64> = moved.into_iter().collect();
     assert!(routed.iter().flatten().all(|hit| !gone.contains(&hit.key)), "a removed key was found");
     let (greedy, routed) = (recall(&texts, &greedy), recall(&texts, &routed));

@@ -1,5 +1,7 @@
 //! Keys of nodes: all of them, or those that a transaction changed.
 
+use std::time::Instant;
+
 use redknot_gnn::routing::{KeyEncoder, RouteError, encode_nodes};
 use redknot_index::{IndexRecord, Reader};
 use redknot_storage::{ArrayId, ArraySpec, PageSize, View, WriteTxn};
@@ -68,6 +70,7 @@ pub(crate) fn make_keys_anew(
 /// Makes the keys of the nodes anew whose neighbourhoods the transaction changed.
 pub(crate) fn keep_keys(txn: &mut WriteTxn, record: &mut Record, loaded: &Loaded) -> Result<()> {
     let Some(router) = &mut record.router else { return Ok(()) };
+    let begun = Instant::now();
     let end = txn.array(record.index.links())?.rows;
     let changed: Vec<u32> = record.index.take_relinked().filter(|node| *node < end).collect();
     let encoder = &loaded.encoder;
@@ -80,5 +83,6 @@ pub(crate) fn keep_keys(txn: &mut WriteTxn, record: &mut Record, loaded: &Loaded
         txn.set_row(router.keys, *node, key)?;
     }
     router.epoch = record.index.epoch();
+    loaded.counts.count_keys(changed.len(), begun.elapsed());
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What routing did since the file was opened.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use redknot_gnn::routing::Routed;
 
@@ -20,6 +21,10 @@ pub struct RoutingMetrics {
     pub key_scores: u64,
     /// Nodes whose links routed searches looked at.
     pub hops: u64,
+    /// Keys that commits made anew, of nodes whose links they changed.
+    pub keys_made: u64,
+    /// What that took, as a part of those commits.
+    pub keys_time: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +35,8 @@ pub(crate) struct Counts {
     distances: AtomicU64,
     key_scores: AtomicU64,
     hops: AtomicU64,
+    keys_made: AtomicU64,
+    keys_nanos: AtomicU64,
 }
 
 impl Counts {
@@ -48,6 +55,11 @@ impl Counts {
         self.strange.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn count_keys(&self, made: usize, time: Duration) {
+        self.keys_made.fetch_add(made as u64, Relaxed);
+        self.keys_nanos.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+
     pub(crate) fn get(&self) -> RoutingMetrics {
         RoutingMetrics {
             routed: self.routed.load(Relaxed),
@@ -56,6 +68,8 @@ impl Counts {
             distances: self.distances.load(Relaxed),
             key_scores: self.key_scores.load(Relaxed),
             hops: self.hops.load(Relaxed),
+            keys_made: self.keys_made.load(Relaxed),
+            keys_time: Duration::from_nanos(self.keys_nanos.load(Relaxed)),
         }
     }
 }
