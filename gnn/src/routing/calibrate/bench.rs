@@ -172,14 +172,16 @@ impl Bench<'_> {
             }
             let (neighbors, costs) = self.answer(by, plan, query)?;
             let found = neighbors.iter().filter(|neighbor| neighbor.distance <= *kth).count();
-            Ok::<_, RouteError>([found as f64, costs[0], costs[1], costs[2]])
+            let recall = found as f64 / self.held_out.k as f64;
+            Ok::<_, RouteError>([recall, recall * recall, costs[0], costs[1], costs[2]])
         });
-        let add = |a: [f64; 4], b: [f64; 4]| Ok(std::array::from_fn(|i| a[i] + b[i]));
-        let sums = sums.try_reduce(|| [0.0; 4], add)?;
+        let add = |a: [f64; 5], b: [f64; 5]| Ok(std::array::from_fn(|i| a[i] + b[i]));
         let n = queries.len().max(1) as f64;
+        let [recall, square, distances, key_scores, hops] =
+            sums.try_reduce(|| [0.0; 5], add)?.map(|sum| sum / n);
         let micros = start.elapsed().as_secs_f64() * 1e6 / n;
-        let recall = sums[0] / (n * self.held_out.k as f64);
-        Ok(Figures { recall, micros, distances: sums[1] / n, key_scores: sums[2] / n, hops: sums[3] / n })
+        let recall_error = ((square - recall * recall).max(0.0) / n).sqrt();
+        Ok(Figures { recall, recall_error, micros, distances, key_scores, hops })
     }
 
     /// The neighbours that a plan of a router finds, and the distances, key scores and hops that they took.

@@ -25,6 +25,9 @@ pub struct HeldOut<'a> {
 pub struct Figures {
     /// Share of the true k nearest that were found.
     pub recall: f64,
+    /// Standard error of the recall, as that of a sample of all queries that might be asked.
+    #[serde(default)]
+    pub recall_error: f64,
     /// Microseconds of a query, on one thread, by its counts: what a hop, a distance and a query took was fitted to the
     /// times of all plans of its kind, so that noise does not choose among them.
     pub micros: f64,
@@ -114,6 +117,7 @@ impl Calibration {
         let between = |of: fn(&Figures) -> f64| of(&low) + share * (of(&high) - of(&low));
         Some(Figures {
             recall,
+            recall_error: between(|figures| figures.recall_error),
             micros: between(|figures| figures.micros),
             distances: between(|figures| figures.distances),
             key_scores: 0.0,
@@ -121,10 +125,16 @@ impl Calibration {
         })
     }
 
-    /// The fastest plan whose measured recall is at least `recall`; the one of most recall where none reaches it.
+    /// The fastest plan that reaches `recall`, as far as the queries that were measured with can tell: the one chosen of
+    /// many is among those that were lucky, so it has to be above by a standard error. The one of most recall where none
+    /// is.
     pub fn plan(&self, recall: f64) -> Option<Plan> {
+        self.fastest(|point| reaches(point, recall))
+    }
+
+    fn fastest(&self, enough: impl Fn(&Measured) -> bool) -> Option<Plan> {
         let all = || self.greedy.iter().chain(&self.routed);
-        let reaching = all().filter(|point| point.figures.recall >= recall);
+        let reaching = all().filter(|point| enough(point));
         let fastest = reaching.min_by(|a, b| a.figures.micros.total_cmp(&b.figures.micros));
         let best = || all().max_by(|a, b| a.figures.recall.total_cmp(&b.figures.recall));
         fastest.or_else(best).map(|point| self.within_reach(point.plan))
@@ -138,9 +148,9 @@ impl Calibration {
         }
     }
 
-    /// The least effort of greedy search that was measured to reach `recall`; the most where none did.
+    /// The least effort of greedy search that reaches `recall`, as [`Calibration::plan`] takes it; the most where none does.
     pub fn greedy_effort(&self, recall: f64) -> usize {
-        let reaching = self.greedy.iter().find(|point| point.figures.recall >= recall);
+        let reaching = self.greedy.iter().find(|point| reaches(point, recall));
         match reaching.or(self.greedy.last()).map(|point| point.plan) {
             Some(Plan::Greedy(ef)) => ef,
             _ => self.k,
@@ -173,7 +183,8 @@ impl Calibration {
         };
         // The next effort that was measured, as it finds no less; beyond the last nothing is known.
         match self.greedy.iter().find(|point| ef_of(point) >= ef) {
-            Some(point) => match self.plan(point.figures.recall) {
+            // Both were measured with the same queries: luck is no matter.
+            Some(point) => match self.fastest(|other| other.figures.recall >= point.figures.recall) {
                 Some(Plan::Routed(effort)) => Plan::Routed(effort),
                 _ => greedy,
             },
@@ -197,6 +208,10 @@ fn front(mut measured: Vec<Measured>, factor: f64) -> Vec<Measured> {
     });
     measured.reverse();
     measured
+}
+
+fn reaches(point: &Measured, recall: f64) -> bool {
+    point.figures.recall - point.figures.recall_error >= recall
 }
 
 #[cfg(test)]
@@ -240,6 +255,11 @@ mod tests {
         assert_eq!(calibration.plan_for_ef(30), Plan::Greedy(30), "nothing else finds as much as ef = 40");
         assert_eq!(calibration.plan_for_ef(100), Plan::Greedy(100), "beyond what was measured");
         assert_eq!(Calibration::default().plan(0.9), None);
+        let mut unsure = calibration.clone();
+        unsure.routed[0].figures.recall_error = 0.02;
+        assert_eq!((gamma(unsure.plan(0.83)), gamma(unsure.plan(0.84))), (1.1, 1.2));
+        unsure.greedy[1].figures.recall_error = 0.01;
+        assert_eq!((unsure.greedy_effort(0.89), unsure.greedy_effort(0.9)), (20, 40));
         assert_eq!((calibration.greedy_recall(15), calibration.greedy_recall(99)), (0.9, 0.99));
         assert_eq!((calibration.routed_effort(0.9).gamma, calibration.routed_effort(0.99).gamma), (1.2, 1.2));
         assert_eq!(Calibration::default().routed_effort(0.9), Effort::default());
