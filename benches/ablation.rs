@@ -278,7 +278,7 @@ fn measure(
             sums.iter_mut().zip([found / K as f64, distances, key_scores, hops]).for_each(|(a, b)| *a += b);
         }
         let [recall, distances, key_scores, hops] = sums.map(|sum| sum / count);
-        contender.figures = Figures { recall, micros: 0.0, distances, key_scores, hops };
+        contender.figures = Figures { recall, distances, key_scores, hops, ..Figures::default() };
     }
     let mut times = vec![Vec::new(); contenders.len()];
     for _ in 0..ROUNDS {
@@ -311,8 +311,8 @@ fn greedy_at(contenders: &[Contender], recall: f64) -> Option<Figures> {
         recall,
         micros: between(|figures| figures.micros),
         distances: between(|figures| figures.distances),
-        key_scores: 0.0,
         hops: between(|figures| figures.hops),
+        ..Figures::default()
     })
 }
 
