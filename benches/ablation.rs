@@ -19,7 +19,7 @@ use npy::{Outcome, Rows};
 use rayon::prelude::*;
 use redknot::Metric;
 use redknot::routing::{
-    Figures, HeldOut, KeyEncoder, KeyModel, Keyed, Keys, Landmarks, Plan, Router, calibrate_all, encode_nodes,
+    Figures, HeldOut, KeyEncoder, KeyModel, Keyed, Keys, Landmarks, Plan, Router, calibrate, encode_nodes,
 };
 use redknot::train::{
     AttentionOptions, Encoder, PcaOptions, Queries, TrainOptions, collect, fit, pca_model, quality,
@@ -231,7 +231,7 @@ fn contenders(
     calibrating: &Questions,
 ) -> Outcome<Vec<Contender>> {
     let questions = HeldOut { queries: &calibrating.rows, kth: &calibrating.kth, k: K };
-    let calibrations = calibrate_all(reader, routers, questions, &|| true)?;
+    let calibrations = calibrate(reader, routers, questions, &|| true)?;
     let efs = (0..).map(|step| (K as f64 * f64::powi(2.0, step).sqrt()).round() as usize);
     let greedy = efs.take_while(|ef| *ef <= MAX_EF).map(Plan::Greedy);
     let none = Figures::default();

@@ -4,7 +4,6 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use redknot_gnn::online::Graph;
 use redknot_gnn::train::{
     TraceOptions, TrainError, TrainProgress, TrajectoryExport, collect_training_trajectories,
 };
@@ -13,6 +12,7 @@ use redknot_storage::Storage;
 
 use crate::catalog;
 use crate::error::{Error, Result};
+use crate::router::graph;
 
 /// Trajectories under construction: `db.training_trajectories(DOCS).write(&queries, "folder")?`.
 ///
@@ -58,10 +58,7 @@ impl<'d> TrainingTrajectories<'d> {
         let snapshot = self.storage.snapshot()?;
         let record = catalog::existing(&snapshot, &self.name)?;
         let reader = Reader::open(&*snapshot, &record.index)?;
-        let graph = match &record.features {
-            Some(features) => Graph::with_features(reader, &*snapshot, features),
-            None => Graph::new(reader),
-        };
+        let graph = graph(reader, &*snapshot, &record);
         let (folder, options) = (folder.as_ref(), &self.options);
         collect_training_trajectories(&graph, queries, folder, options, &*self.progress).map_err(|error| {
             match error {

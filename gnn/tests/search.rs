@@ -1,7 +1,9 @@
 //! Routed search over an index in a file.
 #![allow(clippy::unwrap_used, reason = "a failed call fails the test")]
 
-use std::ops::ControlFlow;
+#[path = "support/home.rs"]
+mod home;
+
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -9,12 +11,11 @@ use redknot_gnn::routing::{
     Effort, EncodeScratch, InlineGraph, KeyEncoder, KeyModel, Keys, Landmarks, Mode, RouteError, Routed,
     Router, Slot, StopReason, normalize,
 };
-use redknot_index::{
-    BuildOptions, Element, Error, Found, IndexConfig, IndexRecord, Metric, Reader, SearchParams, Writer,
-    build,
-};
-use redknot_storage::{ArrayId, ArraySpec, Options, PageSize, Rows, Snapshot, Storage, View};
+use redknot_index::{Error, Found, IndexConfig, IndexRecord, Metric, Reader, SearchParams, Writer};
+use redknot_storage::{ArrayId, ArraySpec, PageSize, Rows, Snapshot, Storage, View};
 use tempfile::TempDir;
+
+use home::{bytes, indexed};
 
 const DIM: usize = 32;
 const KEY_BYTES: usize = 32;
@@ -29,10 +30,6 @@ struct Home {
     keys: ArrayId,
     router: Router,
     rows: Vec<Vec<f32>>,
-}
-
-fn bytes(row: &[f32]) -> Vec<u8> {
-    row.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 /// Points around 40 centres, spread less from coordinate to coordinate.
@@ -84,29 +81,8 @@ fn model(rows: &[Vec<f32>], lambda: f32) -> KeyModel {
 impl Home {
     fn new(metric: Metric) -> Home {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options { cache_bytes: 8 << 20, idle_commit: None, ..Options::default() };
-        let storage = Storage::create(dir.path().join("file"), &options).unwrap();
-        let config =
-            IndexConfig { dim: DIM, metric, element: Element::F32, m: 8, ef_construction: 80, seed: 7 };
-        let mut txn = storage.begin_write().unwrap();
-        let mut record = IndexRecord::create(&mut txn, &config).unwrap();
         let rows = clustered(ROWS, 5);
-        let block: Vec<u8> = rows.iter().flat_map(|row| bytes(row)).collect();
-        Writer::open(&mut txn, &mut record).unwrap().append_unlinked(&block).unwrap();
-        txn.commit().unwrap();
-        let mut built = record.clone();
-        let build_options = BuildOptions { reorder: Some(false), ..BuildOptions::default() };
-        build(
-            storage.begin_write().unwrap(),
-            record,
-            &build_options,
-            &|_| ControlFlow::Continue(()),
-            &mut |_, record, _| {
-                built = record.clone();
-                Ok::<(), Error>(())
-            },
-        )
-        .unwrap();
+        let (storage, built) = indexed(dir.path(), metric, &rows);
 
         let mut scaled = rows.clone();
         if metric == Metric::Cosine {

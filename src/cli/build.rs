@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::num::NonZero;
-use std::ops::ControlFlow;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -98,31 +97,24 @@ pub(super) fn build(
                 progress.phase(phase_name(step.phase));
                 progress.set(step.done as u64, Some(step.total as u64));
             }
-            if interrupt.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            interrupt.go_on()
         })
         .run();
     drop(progress);
-    match report {
-        Ok(report) => {
-            let seconds = report.elapsed.as_secs_f64();
-            let rows_per_second = report.linked as f64 / seconds.max(1e-9);
-            Ok(Built {
-                collection: name.to_owned(),
-                linked: report.linked,
-                resumed: report.resumed,
-                checkpoints: report.checkpoints,
-                reordered: report.reordered,
-                seconds,
-                rows_per_second,
-            })
-        }
-        Err(redknot::Error::Cancelled) => Err(CliError::Interrupted {
-            done:
-                "all rows stay and are found, and the next `redknot build` goes on from the last checkpoint"
-                    .to_owned(),
-        }),
-        Err(error) => Err(error.into()),
-    }
+    let report = CliError::unless_interrupted(
+        report,
+        "all rows stay and are found, and the next `redknot build` goes on from the last checkpoint",
+    )?;
+    let seconds = report.elapsed.as_secs_f64();
+    Ok(Built {
+        collection: name.to_owned(),
+        linked: report.linked,
+        resumed: report.resumed,
+        checkpoints: report.checkpoints,
+        reordered: report.reordered,
+        seconds,
+        rows_per_second: report.linked as f64 / seconds.max(1e-9),
+    })
 }
 
 /// What a person reads beside the bar.

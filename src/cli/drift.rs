@@ -1,7 +1,6 @@
 //! `redknot router --drift`
 
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 
 use redknot::{Database, Drift, DriftReport};
 use serde::Serialize;
@@ -20,8 +19,7 @@ pub(super) fn run(
     output: Output,
 ) -> Result<Outcome, CliError> {
     let interrupt = Interrupt::catch()?;
-    let pressed = || if interrupt.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    let mut drift = database.router_drift(name).sample(sample).progress(pressed);
+    let mut drift = database.router_drift(name).sample(sample).progress(|| interrupt.go_on());
     if let Some(queries) = queries {
         drift = drift.queries(queries);
     }

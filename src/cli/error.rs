@@ -120,6 +120,14 @@ pub(crate) enum CliError {
 }
 
 impl CliError {
+    /// What work came to that Ctrl-C may have cancelled; `done` says what is left of it then.
+    pub(crate) fn unless_interrupted<T>(result: redknot::Result<T>, done: &str) -> Result<T, CliError> {
+        result.map_err(|error| match error {
+            redknot::Error::Cancelled => CliError::Interrupted { done: done.to_owned() },
+            error => error.into(),
+        })
+    }
+
     /// As the help of the command line documents.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {

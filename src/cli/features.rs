@@ -1,7 +1,6 @@
 //! `redknot features`
 
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::sync::Mutex;
 
 use redknot::{BetweennessOptions, Database, FeaturePhase, FeatureProgress, Freshness, GraphFeatures};
@@ -11,7 +10,7 @@ use super::Outcome;
 use super::error::CliError;
 use super::interrupt::Interrupt;
 use super::open::{CollectionArgs, DatabaseArgs};
-use super::output::{self, Output, Report};
+use super::output::{self, Dropped, Output, Report};
 use super::progress::Progress;
 
 /// Arguments of `redknot features`.
@@ -52,7 +51,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
     let name = args.collection.find(&database)?.name;
     if args.drop {
         let dropped = database.drop_graph_features(&name)?;
-        args.output.show(&Dropped { collection: name, dropped })?;
+        let told = if dropped { "the graph features are gone" } else { "there were no graph features" };
+        args.output.show(&Dropped { collection: name, dropped, told })?;
         return Ok(if dropped { Outcome::Done } else { Outcome::Findings });
     }
     if args.compute {
@@ -80,36 +80,19 @@ fn compute(args: &Args, database: &Database, name: &str) -> Result<(), CliError>
             });
             progress.set(step.done as u64, Some(step.total as u64));
         }
-        if interrupt.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        interrupt.go_on()
     };
     let computed =
         database.compute_graph_features_named(name).betweenness(options).progress(on_progress).run();
-    match computed {
-        Err(redknot::Error::Cancelled) => {
-            Err(CliError::Interrupted { done: "the features are as before".to_owned() })
-        }
-        computed => Ok(computed.map(|_| ())?),
-    }
-}
-
-#[derive(Serialize)]
-struct Dropped {
-    collection: String,
-    dropped: bool,
-}
-
-impl Report for Dropped {
-    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        match self.dropped {
-            true => writeln!(out, "{}: the graph features are gone", self.collection),
-            false => writeln!(out, "{}: there were no graph features", self.collection),
-        }
-    }
+    CliError::unless_interrupted(computed, "the features are as before")?;
+    Ok(())
 }
 
 #[derive(Serialize)]
 struct Shown {
     collection: String,
+    #[serde(skip)]
+    state: Freshness,
     freshness: &'static str,
     rows: u32,
     pivots: u32,
@@ -125,6 +108,7 @@ struct Shown {
 impl Shown {
     fn new(features: GraphFeatures) -> Shown {
         Shown {
+            state: features.freshness,
             freshness: match features.freshness {
                 Freshness::Fresh => "fresh",
                 Freshness::StaleBetweenness => "stale betweenness",
@@ -147,13 +131,13 @@ impl Shown {
 
 impl Report for Shown {
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let state = match self.freshness {
-            "fresh" => "fresh".to_owned(),
-            "stale betweenness" => format!(
+        let state = match self.state {
+            Freshness::Fresh => "fresh".to_owned(),
+            Freshness::StaleBetweenness => format!(
                 "fresh but for betweenness, which is from before the links of {} rows changed",
                 output::count(self.stale_rows.into())
             ),
-            "unrefreshed" => {
+            Freshness::Unrefreshed => {
                 format!("behind the index by {} changed rows: --refresh", output::count(self.changed_rows))
             }
             _ => "of links that a build has replaced: --compute".to_owned(),

@@ -1,6 +1,7 @@
 //! Ctrl-C during work that commits as it goes: the work ends at its next step, and says what it has kept.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -39,5 +40,10 @@ impl Interrupt {
     /// Whether it was pressed.
     pub(crate) fn pressed(&self) -> bool {
         self.0.load(Relaxed)
+    }
+
+    /// What work that can be cancelled is told at each step.
+    pub(crate) fn go_on(&self) -> ControlFlow<()> {
+        if self.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }

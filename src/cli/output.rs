@@ -37,6 +37,23 @@ impl Output {
     }
 }
 
+/// Something of a collection that was to be removed.
+#[derive(Serialize)]
+pub(crate) struct Dropped {
+    pub(crate) collection: String,
+    /// Whether it was there.
+    pub(crate) dropped: bool,
+    /// The same for people.
+    #[serde(skip)]
+    pub(crate) told: &'static str,
+}
+
+impl Report for Dropped {
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}: {}", self.collection, self.told)
+    }
+}
+
 /// Whether progress bars can be drawn.
 pub(crate) fn on_terminal() -> bool {
     io::stderr().is_terminal()

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use redknot::Collection;
+use redknot::{Collection, Search};
 
 use super::error::CliError;
 use super::rows::{RowKey, RowPayload};
 use super::vectors::{Batch, Values, VectorFile};
 
-/// The query of a command.
+/// The query of a command, and how hard to look.
 #[derive(Debug, clap::Args)]
 pub(super) struct QueryArgs {
     #[command(flatten)]
@@ -17,6 +17,19 @@ pub(super) struct QueryArgs {
     /// Row of --vectors, counted from 0.
     #[arg(long, value_name = "N", requires = "vectors", default_value_t = 0)]
     row: u64,
+
+    /// How many rows to find.
+    #[arg(short, default_value_t = 10)]
+    k: usize,
+
+    /// Effort of greedy search: candidates kept while the graph is searched [default: 64, or 2k where that is more]. A
+    /// router's is what was calibrated to give as much.
+    #[arg(long)]
+    ef: Option<usize>,
+
+    /// As little effort as reaches this recall, 0 to 1, by what `redknot train` calibrated.
+    #[arg(long, conflicts_with = "ef")]
+    recall: Option<f64>,
 }
 
 /// One of these.
@@ -60,6 +73,16 @@ impl QueryArgs {
             (None, text) => Values::F32(parse_vector(text.as_deref().unwrap_or_default())?),
         };
         Ok(Query { values, like: None })
+    }
+
+    /// The search with as many rows and as much effort as the command says.
+    pub(super) fn ask<'a, K: RowKey>(&self, search: Search<'a, K>) -> Search<'a, K> {
+        let search = search.k(self.k);
+        match (self.ef, self.recall) {
+            (Some(ef), _) => search.ef(ef),
+            (None, Some(recall)) => search.recall(recall),
+            (None, None) => search,
+        }
     }
 
     /// How a reader would name it.

@@ -15,7 +15,7 @@ use super::bench::measure::Queries;
 use super::drift;
 use super::error::CliError;
 use super::open::{CollectionArgs, DatabaseArgs};
-use super::output::{self, Output, Report};
+use super::output::{self, Dropped, Output, Report};
 
 /// Arguments of `redknot router`.
 #[derive(Debug, clap::Args)]
@@ -90,7 +90,9 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
         None => {}
         Some(Setting::Dropped) => {
             let dropped = database.drop_router(&name)?;
-            args.output.show(&Dropped { collection: name, dropped })?;
+            let told =
+                if dropped { "the router is gone; searches are greedy" } else { "there was no router" };
+            args.output.show(&Dropped { collection: name, dropped, told })?;
             return Ok(if dropped { Outcome::Done } else { Outcome::Findings });
         }
         Some(setting) => database.enable_router(&name, setting == Setting::Enabled)?,
@@ -98,21 +100,6 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
     let router = database.router(&name)?.ok_or(redknot::Error::NoRouter { name })?;
     args.output.show(&Shown(router))?;
     Ok(Outcome::Done)
-}
-
-#[derive(Serialize)]
-struct Dropped {
-    collection: String,
-    dropped: bool,
-}
-
-impl Report for Dropped {
-    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        match self.dropped {
-            true => writeln!(out, "{}: the router is gone; searches are greedy", self.collection),
-            false => writeln!(out, "{}: there was no router", self.collection),
-        }
-    }
 }
 
 #[derive(Serialize)]

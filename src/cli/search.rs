@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use redknot::{Completeness, Database, VectorRef};
+use redknot::{Completeness, Database};
 use serde::Serialize;
 
 use super::Outcome;
@@ -24,18 +24,6 @@ pub(super) struct Args {
     collection: CollectionArgs,
     #[command(flatten)]
     query: QueryArgs,
-
-    /// How many rows to find.
-    #[arg(short, default_value_t = 10)]
-    k: usize,
-
-    /// Search effort: candidates kept while the graph is searched [default: 64, or 2k where that is more].
-    #[arg(long)]
-    ef: Option<usize>,
-
-    /// As little effort as reaches this recall, 0 to 1, by what `redknot train` calibrated.
-    #[arg(long, conflicts_with = "ef")]
-    recall: Option<f64>,
 
     /// Look at every row instead of searching the graph.
     #[arg(long)]
@@ -105,14 +93,7 @@ impl OnRows for SearchOne<'_> {
         let args = self.args;
         let collection = self.database.begin_read()?.open_collection_named::<K, P>(self.name)?;
         let query = args.query.read(self.name, &collection)?;
-        let vector: VectorRef<'_> = query.values.as_vectors();
-        let mut search = collection.search(vector).k(args.k);
-        if let Some(ef) = args.ef {
-            search = search.ef(ef);
-        }
-        if let Some(recall) = args.recall {
-            search = search.recall(recall);
-        }
+        let mut search = args.query.ask(collection.search(query.values.as_vectors()));
         if args.exact {
             search = search.exact();
         }

@@ -1,7 +1,6 @@
 //! `redknot train`
 
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -236,16 +235,11 @@ pub(super) fn train(
             if let Ok(mut progress) = progress.try_lock() {
                 show(&mut progress, step);
             }
-            if interrupt.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            interrupt.go_on()
         })
         .run();
     drop(progress);
-    match report {
-        Err(redknot::Error::Cancelled) => {
-            Err(CliError::Interrupted { done: "searches go on as before".to_owned() })
-        }
-        report => Ok(report?),
-    }
+    CliError::unless_interrupted(report, "searches go on as before")
 }
 
 fn show(progress: &mut Progress, step: RouterProgress) {

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::num::NonZero;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -84,7 +83,6 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
     let database = args.database.open_to_read()?;
     let info = args.collection.find(&database)?;
     let queries = Queries::load(&args.queries, args.limit, &info.config)?;
-    let queries: Vec<f32> = (0..queries.len()).flat_map(|index| queries.coordinates(index)).collect();
     let interrupt = Interrupt::catch()?;
     let progress = Mutex::new(Progress::new(args.output, "tracing", "queries"));
     let written = database
@@ -94,16 +92,11 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
             if let Ok(mut progress) = progress.try_lock() {
                 progress.set(step.done as u64, Some(step.total as u64));
             }
-            if interrupt.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            interrupt.go_on()
         })
-        .write(&queries, &args.out);
+        .write(&queries.all(), &args.out);
     drop(progress);
-    let export = match written {
-        Err(redknot::Error::Cancelled) => {
-            return Err(CliError::Interrupted { done: "the folder holds no complete export".to_owned() });
-        }
-        written => written?,
-    };
+    let export = CliError::unless_interrupted(written, "the folder holds no complete export")?;
     let folder = args.out.display().to_string();
     args.output.show(&Shown { collection: info.name, folder, export })?;
     Ok(Outcome::Done)

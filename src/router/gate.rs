@@ -1,16 +1,15 @@
 //! The gate that every new router has to pass.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use redknot_gnn::routing::{
-    Calibration, HeldOut, KeyEncoder, KeyModel, Keyed, Keys, Level, RouteError, calibrate, calibrate_all,
-};
+use redknot_gnn::routing::{Calibration, KeyEncoder, KeyModel, Keyed, Keys, Level, RouteError, calibrate};
 #[cfg(feature = "train")]
 use redknot_gnn::train::TrainProgress;
 use redknot_index::Reader;
-use redknot_storage::{ArrayId, Snapshot, Storage, View};
+use redknot_storage::{ArrayId, Rows, Snapshot, Storage, View};
 
-use super::cache::{Routers, router_of};
+use super::cache::{Loaded, Routers, router_of};
 use super::encode::{from_route, landmarks, make_keys};
 use super::questions::{Questions, check_count, encode_all};
 use super::record::{Ablated, RouterRecord, Training, levels, write};
@@ -179,37 +178,37 @@ impl<'d> Gate<'d> {
             Ok((router_of(entrant.model, &candidate.landmarks, keys)?, Keys::new(keys)))
         };
         let routers = entrants.iter().zip(candidates).map(router).collect::<Result<Vec<_>>>()?;
-        let keyed: Vec<Keyed<'_>> =
+        let mut keyed: Vec<Keyed<'_>> =
             routers.iter().map(|(router, keys)| Keyed { router, keys: *keys }).collect();
+        let current = self.current(&snapshot, &record)?;
+        if let Some((loaded, keys)) = &current {
+            keyed.push(Keyed { router: &loaded.router, keys: Keys::new(*keys) });
+        }
         let questions = held_out.held_out(self.k);
         let go_on = || (self.progress)(RouterProgress::Calibrating).is_continue();
-        let calibrations = calibrate_all(&reader, &keyed, questions, &go_on).map_err(from_route)?;
-        let before = self.measure_current(&snapshot, &record, &reader, questions)?;
+        let measured = match calibrate(&reader, &keyed, questions, &go_on) {
+            Err(RouteError::Index(redknot_index::Error::Cancelled)) => return Err(Error::Cancelled),
+            // A router that cannot be measured is no reason to keep it.
+            Err(_) if current.is_some() => calibrate(&reader, &keyed[..routers.len()], questions, &go_on),
+            measured => measured,
+        };
+        let mut calibrations = measured.map_err(from_route)?;
+        let before = calibrations.split_off(routers.len()).pop();
         let best = best(entrants, &calibrations)
             .ok_or_else(|| Error::Router { why: "no model that may be kept: name an encoder".into() })?;
         let rows = candidates.first().map_or(0, |candidate| candidate.rows);
         Ok(Measurements { best, calibrations, before, rows })
     }
 
-    fn measure_current(
+    /// The router that is there, if searches can follow it and gain by it, with its keys.
+    fn current<'s>(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &'s Snapshot,
         record: &Record,
-        reader: &Reader<'_>,
-        questions: HeldOut<'_>,
-    ) -> Result<Option<Calibration>> {
+    ) -> Result<Option<(Arc<Loaded>, Rows<'s>)>> {
         let Some(keys) = record.fresh_router() else { return Ok(None) };
-        let Some(current) = self.routers.get(snapshot, &self.name, keys) else { return Ok(None) };
-        if !current.record.gains() {
-            return Ok(None);
-        }
-        let go_on = || (self.progress)(RouterProgress::Calibrating).is_continue();
-        match calibrate(reader, Keys::new(snapshot.rows(keys.keys)?), &current.router, questions, &go_on) {
-            Ok(calibration) => Ok(Some(calibration)),
-            Err(RouteError::Index(redknot_index::Error::Cancelled)) => Err(Error::Cancelled),
-            // What cannot be measured is no reason to keep it.
-            Err(_) => Ok(None),
-        }
+        let current = self.routers.get(snapshot, &self.name, keys).filter(|current| current.record.gains());
+        current.map(|current| Ok((current, snapshot.rows(keys.keys)?))).transpose()
     }
 
     /// Makes the new router that of the collection.

@@ -41,6 +41,8 @@ pub use layout::RoutingLayout;
 pub(crate) use layout::set_layout;
 pub use metrics::RoutingMetrics;
 pub(crate) use policy::follow;
+#[cfg(feature = "train")]
+pub(crate) use policy::graph;
 pub use record::{Ablated, Training};
 pub(crate) use switch::set_enabled;
 #[cfg(feature = "train")]

@@ -17,9 +17,7 @@ mod query_encoder;
 mod search;
 
 pub use attention::{Attention, AttentionLayer};
-pub use calibrate::{
-    Calibration, Figures, HeldOut, Keyed, Level, Measured, Plan, calibrate, calibrate_all, measure,
-};
+pub use calibrate::{Calibration, Figures, HeldOut, Keyed, Level, Measured, Plan, calibrate, measure};
 pub use effort::{Effort, Mode};
 pub use encode_nodes::encode_nodes;
 pub use error::{ModelError, RouteError};

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
 use redknot_gnn::online::Graph;
@@ -41,6 +42,28 @@ pub(crate) fn points(n: usize, seed: u64) -> Vec<Vec<f32>> {
     (0..n).map(&mut row).collect()
 }
 
+/// A file in `dir` with a built index over the rows, which keep their order.
+pub(crate) fn indexed(dir: &Path, metric: Metric, rows: &[Vec<f32>]) -> (Storage, IndexRecord) {
+    let options = Options { cache_bytes: 8 << 20, idle_commit: None, ..Options::default() };
+    let storage = Storage::create(dir.join("file"), &options).unwrap();
+    let dim = rows[0].len();
+    let config = IndexConfig { dim, metric, element: Element::F32, m: 8, ef_construction: 80, seed: 7 };
+    let mut txn = storage.begin_write().unwrap();
+    let mut record = IndexRecord::create(&mut txn, &config).unwrap();
+    let block: Vec<u8> = rows.iter().flat_map(|row| bytes(row)).collect();
+    Writer::open(&mut txn, &mut record).unwrap().append_unlinked(&block).unwrap();
+    txn.commit().unwrap();
+    let mut built = record.clone();
+    let options = BuildOptions { reorder: Some(false), ..BuildOptions::default() };
+    let mut save = |_: &mut _, record: &IndexRecord, _: Option<&_>| {
+        built = record.clone();
+        Ok::<(), redknot_index::Error>(())
+    };
+    build(storage.begin_write().unwrap(), record, &options, &|_| ControlFlow::Continue(()), &mut save)
+        .unwrap();
+    (storage, built)
+}
+
 impl Home {
     pub(crate) fn new(metric: Metric) -> Home {
         Home::with_rows(metric, ROWS)
@@ -48,24 +71,8 @@ impl Home {
 
     pub(crate) fn with_rows(metric: Metric, rows: usize) -> Home {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options { cache_bytes: 8 << 20, idle_commit: None, ..Options::default() };
-        let storage = Storage::create(dir.path().join("file"), &options).unwrap();
-        let config =
-            IndexConfig { dim: DIM, metric, element: Element::F32, m: 8, ef_construction: 80, seed: 7 };
-        let mut txn = storage.begin_write().unwrap();
-        let mut record = IndexRecord::create(&mut txn, &config).unwrap();
         let rows = points(rows, 5);
-        let block: Vec<u8> = rows.iter().flat_map(|row| bytes(row)).collect();
-        Writer::open(&mut txn, &mut record).unwrap().append_unlinked(&block).unwrap();
-        txn.commit().unwrap();
-        let mut built = record.clone();
-        let options = BuildOptions { reorder: Some(false), ..BuildOptions::default() };
-        let mut save = |_: &mut _, record: &IndexRecord, _: Option<&_>| {
-            built = record.clone();
-            Ok::<(), redknot_index::Error>(())
-        };
-        build(storage.begin_write().unwrap(), record, &options, &|_| ControlFlow::Continue(()), &mut save)
-            .unwrap();
+        let (storage, built) = indexed(dir.path(), metric, &rows);
         let snapshot = storage.snapshot().unwrap();
         let go_on = |_| ControlFlow::Continue(());
         let reader = Reader::open(&*snapshot, &built).unwrap();

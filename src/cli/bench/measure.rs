@@ -61,8 +61,13 @@ impl Queries {
         config: &IndexConfig,
     ) -> Result<Option<Vec<f32>>, CliError> {
         let Some(path) = path else { return Ok(None) };
-        let queries = Queries::load(path, None, config)?;
-        Ok(Some((0..queries.len()).flat_map(|index| queries.coordinates(index)).collect()))
+        Ok(Some(Queries::load(path, None, config)?.all()))
+    }
+
+    /// The coordinates of all queries, one behind the other.
+    #[cfg(feature = "routing")]
+    pub(in crate::cli) fn all(&self) -> Vec<f32> {
+        (0..self.len()).flat_map(|index| self.coordinates(index)).collect()
     }
 }
 

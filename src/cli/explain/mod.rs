@@ -29,19 +29,6 @@ pub(super) struct Args {
     #[command(flatten)]
     query: QueryArgs,
 
-    /// How many rows to find.
-    #[arg(short, default_value_t = 10)]
-    k: usize,
-
-    /// Effort of greedy search; the router's is what was calibrated to give as much [default: 64, or 2k where that is
-    /// more].
-    #[arg(long)]
-    ef: Option<usize>,
-
-    /// As little effort as reaches this recall, 0 to 1, by what `redknot train` calibrated.
-    #[arg(long, conflicts_with = "ef")]
-    recall: Option<f64>,
-
     /// Draw both searches, hop by hop, on a page of HTML that needs nothing else.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -68,14 +55,7 @@ impl OnRows for ExplainOne<'_> {
         let args = self.args;
         let collection = self.database.begin_read()?.open_collection_named::<K, P>(self.name)?;
         let query = args.query.read(self.name, &collection)?;
-        let mut search = collection.search(query.values.as_vectors()).k(args.k);
-        if let Some(ef) = args.ef {
-            search = search.ef(ef);
-        }
-        if let Some(recall) = args.recall {
-            search = search.recall(recall);
-        }
-        let explained = search.explain()?;
+        let explained = args.query.ask(collection.search(query.values.as_vectors())).explain()?;
         if let Some(path) = &args.html {
             let payload = |key: &K::Owned| -> Result<String, CliError> {
                 let payload = collection.get(K::borrow(key))?;

@@ -1,7 +1,6 @@
 //! `redknot router --export`, `--import`
 
 use std::io::{self, Read, Write};
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -94,16 +93,11 @@ pub(super) fn import(args: &Args, from: &Path) -> Result<Outcome, CliError> {
                     _ => "calibrating",
                 });
             }
-            if interrupt.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            interrupt.go_on()
         })
         .run();
     drop(progress);
-    let report = match report {
-        Err(redknot::Error::Cancelled) => {
-            return Err(CliError::Interrupted { done: "searches go on as before".to_owned() });
-        }
-        report => report?,
-    };
+    let report = CliError::unless_interrupted(report, "searches go on as before")?;
     args.output.show(&Imported {
         collection: info.name,
         accepted: report.accepted,

@@ -38,28 +38,13 @@ pub struct Keyed<'a> {
     pub keys: Keys<'a>,
 }
 
-/// Measures greedy search at growing `ef`, and routed search at many efforts, on the same queries. Times are taken one
-/// query after the other on this thread, in rounds in which all plans take turns.
+/// Measures greedy search at growing `ef`, and searches that follow each of the routers at many efforts, on the same
+/// queries. Times are taken one query after the other on this thread, in rounds in which all plans take turns, so that they
+/// compare. One calibration for each router, which have greedy search in common.
 ///
 /// # Errors
 /// What a search fails with; [`redknot_index::Error::Cancelled`] where `go_on` says no.
 pub fn calibrate(
-    reader: &Reader<'_>,
-    keys: Keys<'_>,
-    router: &Router,
-    held_out: HeldOut<'_>,
-    go_on: &(dyn Fn() -> bool + Sync),
-) -> Result<Calibration, RouteError> {
-    let calibrations = calibrate_all(reader, &[Keyed { router, keys }], held_out, go_on)?;
-    Ok(calibrations.into_iter().next().unwrap_or_default())
-}
-
-/// The same for several routers at once, whose plans all take turns in each round, so that their times compare. One
-/// calibration for each, which have greedy search in common.
-///
-/// # Errors
-/// As [`calibrate`].
-pub fn calibrate_all(
     reader: &Reader<'_>,
     routers: &[Keyed<'_>],
     held_out: HeldOut<'_>,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Effort;
 
-pub use bench::{Keyed, calibrate, calibrate_all, measure};
+pub use bench::{Keyed, calibrate, measure};
 
 /// Queries with their true answers, which the model was not trained on.
 #[derive(Clone, Copy, Debug)]
