@@ -62,11 +62,11 @@ impl ArraySpec {
         })
     }
 
-    /// Rows of any number of items of `item_bytes` bytes (1, 2, 4 or 8), `rows_per_block` rows to a block, in
+    /// Rows of any number of items of `item_bytes` bytes (1, 2, 4, 8 or 12), `rows_per_block` rows to a block, in
     /// blocks that fill `page` unless their rows need more.
     pub fn csr(item_bytes: usize, rows_per_block: u32, page: PageSize) -> Result<ArraySpec> {
-        if ![1, 2, 4, 8].contains(&item_bytes) {
-            return Err(Error::InvalidSpec(format!("items have 1, 2, 4 or 8 bytes, got {item_bytes}")));
+        if ![1, 2, 4, 8, 12].contains(&item_bytes) {
+            return Err(Error::InvalidSpec(format!("items have 1, 2, 4, 8 or 12 bytes, got {item_bytes}")));
         }
         let most = page.payload_bytes() / 4;
         if rows_per_block == 0 || rows_per_block as usize > most {

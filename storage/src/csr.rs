@@ -48,7 +48,8 @@ impl<'a> Csr<'a> {
         self.len() == 0
     }
 
-    /// The items of row `row`, as bytes. Items of 4 bytes are aligned to 4, others likewise.
+    /// The items of row `row`, as bytes. Items of 4 bytes are aligned to 4, others likewise, those of
+    /// 12 to 4.
     #[inline(always)]
     pub fn get(&self, row: u32) -> Result<&'a [u8]> {
         self.blocks.check_row(row)?;

@@ -6,6 +6,7 @@ mod delete;
 mod findable;
 mod insert;
 mod links;
+mod near;
 mod nodes;
 mod probe;
 mod reader;

@@ -131,18 +131,22 @@ impl<'v> Reader<'v> {
         self.check_query(query)?;
         SCRATCHES.with(|scratch| {
             let ef = params.ef.max(params.k);
-            let mut found = self.search_graph(query, ef, params.k, scratch, trace)?;
-            let scan = Scan::new(self, query);
-            found.distances += scan.nodes(self.record.unlinked.iter(), params.k, &mut found.neighbors)?;
-            if found.neighbors.len() < params.k.min(self.record.live as usize) {
-                // A graph that does not lead to that many rows: rather look at all than leave some out.
-                let (distances, hops) = (found.distances, found.hops);
-                found = self.search_exact(query, params.k, None)?;
-                found.distances += distances;
-                found.hops = hops;
-            }
-            Ok(found)
+            let found = self.search_graph(query, ef, params.k, scratch, trace)?;
+            self.complete(query, params.k, found)
         })
+    }
+
+    /// What the graph led to, and what it does not lead to: rows that are not linked yet, and others where it led to too
+    /// few.
+    pub(super) fn complete(&self, query: &[u8], k: usize, mut found: Found) -> Result<Found, Error> {
+        let scan = Scan::new(self, query);
+        found.distances += scan.nodes(self.record.unlinked.iter(), k, &mut found.neighbors)?;
+        if found.neighbors.len() < k.min(self.record.live as usize) {
+            // A graph that does not lead to that many rows: rather look at all than leave some out.
+            let exact = self.search_exact(query, k, None)?;
+            found = Found { distances: found.distances + exact.distances, hops: found.hops, ..exact };
+        }
+        Ok(found)
     }
 
     /// The `k` rows nearest to `query` that satisfy `filter`. The search widens until it has found `k`, and scans

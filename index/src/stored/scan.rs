@@ -15,10 +15,10 @@ pub(crate) struct Scan<'s, 'v> {
 }
 
 /// The `k` nearest of the rows seen so far.
-struct Nearest<'n> {
-    k: usize,
+pub(crate) struct Nearest<'n> {
+    pub(crate) k: usize,
     /// Sorted.
-    neighbors: &'n mut Vec<Neighbor>,
+    pub(crate) neighbors: &'n mut Vec<Neighbor>,
 }
 
 impl<'s, 'v> Scan<'s, 'v> {
@@ -91,7 +91,8 @@ impl<'s, 'v> Scan<'s, 'v> {
 }
 
 impl Nearest<'_> {
-    fn insert(&mut self, neighbor: Neighbor) {
+    #[inline]
+    pub(crate) fn insert(&mut self, neighbor: Neighbor) {
         if self.neighbors.len() >= self.k {
             match self.neighbors.last() {
                 Some(worst) if neighbor.order(worst).is_lt() => {}
