@@ -136,9 +136,9 @@ pub enum OnnxError {
         /// The kind that the file names; empty where it names none.
         got: String,
     },
-    /// A key model of a format that this program does not know.
+    /// A model of a format that this program does not know.
     #[error(
-        "the key model has ONNX format version {got:?}, this program reads {expected}: use a newer program, or export again"
+        "the model has ONNX format version {got:?}, this program reads {expected}: use a newer program, or export again"
     )]
     Version {
         /// The version that this program reads.
@@ -163,13 +163,23 @@ pub enum OnnxError {
         why: String,
     },
     /// The content is not what was written.
-    #[error(
-        "the checksum of the key model does not match: the file is damaged or was changed; export it again"
-    )]
+    #[error("the checksum of the model does not match: the file is damaged or was changed; export it again")]
     Checksum,
     /// The key model cannot be used.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The model of layers cannot be used.
+    #[cfg(feature = "gnn")]
+    #[error(transparent)]
+    Layers(#[from] crate::layers::GnnError),
+    /// A model of layers that has no form as operators of ONNX.
+    #[error(
+        "this model cannot be written as an ONNX file: {what}; docs/ONNX.md lists what can, safetensors hold all"
+    )]
+    NotExported {
+        /// What has no such form.
+        what: &'static str,
+    },
 }
 
 impl OnnxError {

@@ -1,7 +1,7 @@
 //! Models as ONNX files: docs/ONNX.md.
 //!
 //! Key models leave and enter as files whose graph is the two encoders ([`export_key_model`], [`import_model`]).
-//! [`OnnxEdgeModel`] runs anybody's model that scores the edges of a node. Every file is validated before a runtime sees
+//! With the feature `gnn`, models of layers do so too (`export_layers`, `import_layers`). [`OnnxEdgeModel`] runs anybody's model that scores the edges of a node. Every file is validated before a runtime sees
 //! it ([`validate_onnx_model`]): what is not known to be safe is refused. Two runtimes are known, see [`Backend`].
 
 mod edge_model;
@@ -10,6 +10,8 @@ mod export;
 mod facts;
 mod graph;
 mod import;
+#[cfg(feature = "gnn")]
+mod layers;
 mod metadata;
 mod ort_session;
 mod policy;
@@ -25,6 +27,8 @@ pub use edge_model::{MAX_EDGES, OnnxEdgeModel};
 pub use error::OnnxError;
 pub use export::export_key_model;
 pub use import::{Imported, import_key_model, import_model};
+#[cfg(feature = "gnn")]
+pub use layers::{export_layers, import_layers};
 pub use metadata::{FORMAT_VERSION, Metadata};
 pub use projection::Projection;
 pub use runtime::{Backend, onnx_runtime_problem};

@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor}
 
 /// `constant · parameter`, both matrices. Unlike [`Tensor::matmul`], which computes the gradients of both factors, this
 /// has only that of the parameter.
-pub(super) fn times(constant: &Tensor, parameter: &Tensor) -> Result<Tensor> {
+pub(crate) fn times(constant: &Tensor, parameter: &Tensor) -> Result<Tensor> {
     parameter.apply_op1(Times { constant: constant.detach() })
 }
 

@@ -31,15 +31,20 @@ mod queries;
 mod report;
 mod search;
 mod start;
+mod storage;
 mod straight_through;
 mod trajectories;
 mod vectors;
 
+#[cfg(feature = "gnn")]
+pub(crate) use constant::times;
 pub use corpus::Corpus;
 pub use error::TrainError;
 pub use fit::fit;
 #[cfg(feature = "onnx")]
 pub(crate) use imported::quantise;
+#[cfg(feature = "gnn")]
+pub(crate) use network::binary_cross_entropy;
 pub use options::{
     AttentionOptions, Encoder, Losses, OnTrainProgress, PcaOptions, TrainOptions, TrainPhase, TrainProgress,
 };
@@ -48,6 +53,8 @@ pub use quality::{Quality, quality};
 pub use queries::{Queries, synthesise};
 pub use report::{Seconds, TrainReport, Trained};
 pub use start::pca_model;
+#[cfg(feature = "gnn")]
+pub(crate) use storage::{numbers, with_numbers};
 pub use trajectories::{Trajectories, collect};
 
 /// Collects trajectories and trains a key model on them.

@@ -175,7 +175,7 @@ fn number(var: &Var) -> Result<f32, TrainError> {
 }
 
 /// The mean of `ln(1 + eˡ) − l·y`, in a form that does not overflow.
-fn binary_cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor, TrainError> {
+pub(crate) fn binary_cross_entropy(logits: &Tensor, labels: &Tensor) -> candle_core::Result<Tensor> {
     let softplus = (logits.relu()? + (logits.abs()?.neg()?.exp()? + 1.0)?.log()?)?;
-    Ok((softplus - (logits * labels)?)?.mean(D::Minus1)?.mean_all()?)
+    (softplus - (logits * labels)?)?.mean(D::Minus1)?.mean_all()
 }

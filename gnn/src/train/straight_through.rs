@@ -7,10 +7,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Storage, Tensor};
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::quantizer::nearest_level;
+use super::storage::{numbers, with_numbers};
 
 /// Beyond so many steps from 0 a slot does not follow its input any more.
 const RANGE: f32 = 1.5;
@@ -112,8 +113,8 @@ impl CustomOp2 for Quantize {
         log_steps: &CpuStorage,
         steps_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let coordinates = numbers(coordinates, layout)?;
-        let (steps, _) = self.steps(numbers(log_steps, steps_layout)?);
+        let coordinates = numbers(coordinates, layout, self.name())?;
+        let (steps, _) = self.steps(numbers(log_steps, steps_layout, self.name())?);
         let cols = layout.dims()[1];
         let mut kept = vec![0.0_f32; coordinates.len()];
         let tasks =
@@ -132,18 +133,18 @@ impl CustomOp2 for Quantize {
         _kept: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let gradient = gradient.contiguous()?;
         let cols = coordinates.dim(1)?;
         let (steps, inverses) = self.steps(&log_steps.to_vec1::<f32>()?);
         let steps = (steps.as_slice(), inverses.as_slice());
-        let (storage, layout) = coordinates.storage_and_layout();
-        let x = cpu_numbers(&storage, layout)?;
-        let (storage, layout) = gradient.storage_and_layout();
-        let g = cpu_numbers(&storage, layout)?;
-        let mut of_coordinates = vec![0.0_f32; x.len()];
         let block = ROWS_PER_TASK * cols;
-        let tasks = of_coordinates.par_chunks_mut(block).zip(x.par_chunks(block)).zip(g.par_chunks(block));
-        let sums: Vec<Vec<f32>> = tasks.map(|((to, x), g)| self.backward(steps, cols, to, x, g)).collect();
+        let mut of_coordinates = vec![0.0_f32; coordinates.elem_count()];
+        let sums: Vec<Vec<f32>> = with_numbers(coordinates, self.name(), |x| {
+            with_numbers(gradient, self.name(), |g| {
+                let tasks = of_coordinates.par_chunks_mut(block).zip(x.par_chunks(block));
+                let tasks = tasks.zip(g.par_chunks(block));
+                Ok(tasks.map(|((to, x), g)| self.backward(steps, cols, to, x, g)).collect())
+            })
+        })?;
         // Of the logarithm of a step: times the step.
         let of_slot = |&place: &usize| sums.iter().map(|sums| sums[place]).sum::<f32>() * steps.0[place];
         let of_steps: Vec<f32> = self.places.iter().map(of_slot).collect();
@@ -152,20 +153,6 @@ impl CustomOp2 for Quantize {
             Some(Tensor::from_vec(of_coordinates, coordinates.shape(), device)?),
             Some(Tensor::from_vec(of_steps, log_steps.shape(), device)?),
         ))
-    }
-}
-
-fn cpu_numbers<'s>(storage: &'s Storage, layout: &Layout) -> Result<&'s [f32]> {
-    match storage {
-        Storage::Cpu(storage) => numbers(storage, layout),
-        _ => Err(candle_core::Error::Msg("quantize runs on the CPU only".into())),
-    }
-}
-
-fn numbers<'s>(storage: &'s CpuStorage, layout: &Layout) -> Result<&'s [f32]> {
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
-        None => Err(candle_core::Error::RequiresContiguous { op: "quantize" }),
     }
 }
 

@@ -6,6 +6,8 @@ mod edge_model;
 #[path = "../support/home.rs"]
 mod home;
 mod key_model;
+#[cfg(feature = "gnn")]
+mod layers;
 mod mutations;
 mod policy;
 mod refused;

@@ -10,7 +10,7 @@ use crate::support::random_model;
 const SEED: u64 = 20_240_917;
 
 /// Truncated, with some bytes replaced, or with a piece taken out.
-fn mutated(file: &[u8], rng: &mut fastrand::Rng) -> Vec<u8> {
+pub(crate) fn mutated(file: &[u8], rng: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes = file.to_vec();
     match rng.u8(..8) {
         0 => bytes.truncate(rng.usize(..bytes.len())),
@@ -33,7 +33,7 @@ fn mutated(file: &[u8], rng: &mut fastrand::Rng) -> Vec<u8> {
     bytes
 }
 
-fn random_bytes(rng: &mut fastrand::Rng) -> Vec<u8> {
+pub(crate) fn random_bytes(rng: &mut fastrand::Rng) -> Vec<u8> {
     (0..rng.usize(..300)).map(|_| rng.u8(..)).collect()
 }
 
