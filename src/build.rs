@@ -10,6 +10,7 @@ use redknot_storage::{Storage, WriteTxn};
 
 use crate::catalog;
 use crate::error::Result;
+use crate::graph;
 use crate::router::Routers;
 
 /// What [`Build::run`] did.
@@ -101,6 +102,7 @@ impl<'d> Build<'d> {
             record.index = Clone::clone(index);
             if let Some(permutation) = permutation {
                 record.keys.renumber(txn, name, permutation, index.nodes(), record.key_width)?;
+                graph::renumber_all(txn, name, permutation, index.nodes())?;
             }
             catalog::write_bytes(txn, name, &record.to_bytes())
         };

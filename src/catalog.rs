@@ -160,11 +160,13 @@ impl Record {
 
     /// Fails where the file has other types of keys and values.
     pub(crate) fn check_types<K: Key, V: redb::Value>(&self, name: &str) -> Result<()> {
-        let compared = [
-            ("key type", K::type_name(), self.key_type.clone()),
-            ("value type", V::type_name().name().to_string(), self.value_type.clone()),
-        ];
-        compare(name, compared)
+        self.check_key_type::<K>(name)?;
+        compare(name, [("value type", V::type_name().name().to_string(), self.value_type.clone())])
+    }
+
+    /// Fails where the file has another type of keys.
+    pub(crate) fn check_key_type<K: Key>(&self, name: &str) -> Result<()> {
+        compare(name, [("key type", K::type_name(), self.key_type.clone())])
     }
 }
 
@@ -178,24 +180,24 @@ fn compare(name: &str, compared: impl IntoIterator<Item = (&'static str, String,
 }
 
 /// What is left to read of a record.
-struct Bytes<'a>(&'a [u8]);
+pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Bytes<'a> {
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+    pub(crate) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
         Some(taken)
     }
 
-    fn u32(&mut self) -> Option<u32> {
+    pub(crate) fn u32(&mut self) -> Option<u32> {
         Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
     }
 
-    fn u64(&mut self) -> Option<u64> {
+    pub(crate) fn u64(&mut self) -> Option<u64> {
         Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
     }
 
-    fn text(&mut self) -> Option<String> {
+    pub(crate) fn text(&mut self) -> Option<String> {
         let len = u16::from_le_bytes(self.take(2)?.try_into().ok()?);
         String::from_utf8(self.take(len.into())?.to_vec()).ok()
     }

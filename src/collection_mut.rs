@@ -13,6 +13,7 @@ use crate::collection::Payload;
 use crate::error::{Error, Result};
 #[cfg(feature = "routing")]
 use crate::explain::{self, Explanation};
+use crate::graph::OpenGraphs;
 use crate::key::{Key, number_of};
 use crate::keys;
 use crate::query::{Request, Search, SearchResult, Target};
@@ -26,6 +27,7 @@ pub struct CollectionMut<'t, K: Key, V: Value + 'static> {
     txn: &'t mut WriteTxn,
     name: String,
     record: &'t mut Record,
+    graphs: &'t mut OpenGraphs,
     torn: &'t mut bool,
     types: PhantomData<fn() -> (K, V)>,
 }
@@ -35,9 +37,10 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
         txn: &'t mut WriteTxn,
         name: &str,
         record: &'t mut Record,
+        graphs: &'t mut OpenGraphs,
         torn: &'t mut bool,
     ) -> Result<CollectionMut<'t, K, V>> {
-        Ok(CollectionMut { txn, name: name.into(), record, torn, types: PhantomData })
+        Ok(CollectionMut { txn, name: name.into(), record, graphs, torn, types: PhantomData })
     }
 
     /// Number of rows.
@@ -91,7 +94,7 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
         })
     }
 
-    /// Removes the row with this key: its links, vector, key and payload. `true` if there was one.
+    /// Removes the row with this key: its links, vector, key and payload, and its edges in every graph. `true` if there was one.
     pub fn remove(&mut self, key: K::Ref<'_>) -> Result<bool> {
         let bytes = keys::encode::<K>(key)?;
         let Some(node) = self.record.keys.node(self.txn, &self.name, &bytes, self.number(&bytes))? else {
@@ -100,6 +103,7 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
         self.change(|this| {
             Writer::open(this.txn, &mut this.record.index)?.delete(node)?;
             this.record.keys.remove(this.txn, &this.name, &bytes, this.number(&bytes), node)?;
+            this.graphs.node_removed(this.txn, node)?;
             if !stores_nothing::<V>() {
                 let mut table = this.txn.open_table(Values::new(&values_name(&this.name)))?;
                 table.remove(bytes.as_slice()).map_err(Error::redb)?;
@@ -140,7 +144,10 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
         };
         match old {
             Some(old) if old == node => {}
-            Some(_) => self.record.keys.rename(self.txn, &self.name, bytes, self.number(bytes), node)?,
+            Some(old) => {
+                self.record.keys.rename(self.txn, &self.name, bytes, self.number(bytes), node)?;
+                self.graphs.node_renamed(self.txn, old, node)?;
+            }
             None => self.record.keys.add(self.txn, &self.name, bytes, self.number(bytes), node)?,
         }
         self.set_values(std::iter::once((bytes, value)))?;
@@ -206,7 +213,10 @@ impl<'t, K: Key, V: Value + 'static> CollectionMut<'t, K, V> {
             }
             let node = writer.append_unlinked(row)?.start;
             match old {
-                Some(_) => self.record.keys.rename(self.txn, &self.name, bytes, number, node)?,
+                Some(old) => {
+                    self.record.keys.rename(self.txn, &self.name, bytes, number, node)?;
+                    self.graphs.node_renamed(self.txn, old, node)?;
+                }
                 None => self.record.keys.add(self.txn, &self.name, bytes, number, node)?,
             }
         }

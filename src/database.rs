@@ -12,6 +12,7 @@ use crate::catalog;
 use crate::definition::CollectionDefinition;
 use crate::error::Result;
 use crate::features::{self, FeatureComputation, GraphFeatures};
+use crate::graph::GraphBuild;
 use crate::info::CollectionInfo;
 use crate::key::Key;
 use crate::query_log::{QueryLogInfo, QueryLogs};
@@ -252,6 +253,45 @@ impl Database {
     /// Removes the graph features of a collection; `false` where there are none.
     pub fn drop_graph_features(&self, name: &str) -> Result<bool> {
         features::remove(&self.storage, name)
+    }
+
+    /// Builds a graph of the `k` nearest rows of each row of a collection; see [`GraphBuild`].
+    pub fn build_knn_graph<K: Key, V: redb::Value + 'static>(
+        &self,
+        definition: CollectionDefinition<'_, K, V>,
+        graph: &str,
+        k: usize,
+    ) -> GraphBuild<'_> {
+        self.build_knn_graph_named(definition.name, graph, k)
+    }
+
+    /// As [`Database::build_knn_graph`], for a program that knows a collection by its name only.
+    pub fn build_knn_graph_named(&self, collection: &str, graph: &str, k: usize) -> GraphBuild<'_> {
+        GraphBuild::knn(&self.storage, collection, graph, k)
+    }
+
+    /// Builds a graph of the rows at most `epsilon` apart, in the metric of the collection; see [`GraphBuild`]. From each
+    /// row at most the `max_neighbors` nearest are joined (1 to 65,535): [`crate::GraphBuildReport::cut_rows`] says for
+    /// how many there are more.
+    pub fn build_eps_graph<K: Key, V: redb::Value + 'static>(
+        &self,
+        definition: CollectionDefinition<'_, K, V>,
+        graph: &str,
+        epsilon: f32,
+        max_neighbors: usize,
+    ) -> GraphBuild<'_> {
+        self.build_eps_graph_named(definition.name, graph, epsilon, max_neighbors)
+    }
+
+    /// As [`Database::build_eps_graph`], for a program that knows a collection by its name only.
+    pub fn build_eps_graph_named(
+        &self,
+        collection: &str,
+        graph: &str,
+        epsilon: f32,
+        max_neighbors: usize,
+    ) -> GraphBuild<'_> {
+        GraphBuild::eps(&self.storage, collection, graph, epsilon, max_neighbors)
     }
 
     /// The collections of the file.

@@ -84,6 +84,38 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// The collection has no graph of that name.
+    #[error("collection {collection:?} has no graph {name:?}; {}", existing_graphs(.known))]
+    UnknownGraph {
+        /// The collection.
+        collection: String,
+        /// The name asked for.
+        name: String,
+        /// The graphs that there are.
+        known: Vec<String>,
+    },
+    /// A graph is to be created that is there already.
+    #[error(
+        "collection {collection:?} has a graph {name:?} already; open it, delete it first, or choose another name"
+    )]
+    GraphExists {
+        /// The collection.
+        collection: String,
+        /// The graph.
+        name: String,
+    },
+    /// A row with more edges than one row of a graph can hold.
+    #[error(
+        "the row with key {key} would have more than {limit} edges in one direction of graph {graph:?}; leave some out"
+    )]
+    TooManyEdges {
+        /// The graph.
+        graph: String,
+        /// The key of the row.
+        key: String,
+        /// Most edges of a row in one direction.
+        limit: usize,
+    },
     /// A change failed half-way, so the transaction cannot be committed.
     #[error(
         "an earlier change of collection {name:?} in this transaction failed half-way; drop the transaction and begin another"
@@ -129,6 +161,23 @@ pub enum Error {
         /// What went wrong, and what to do.
         why: String,
     },
+    /// The file has no model of layers of that name.
+    #[cfg(feature = "gnn")]
+    #[error("there is no model {name:?}; {}", existing(.known))]
+    UnknownModel {
+        /// The name asked for.
+        name: String,
+        /// The models that there are.
+        known: Vec<String>,
+    },
+    /// A model of layers, a graph or features that cannot be used together.
+    #[cfg(feature = "gnn")]
+    #[error(transparent)]
+    Gnn(#[from] redknot_gnn::layers::GnnError),
+    /// A model of layers could not be trained.
+    #[cfg(all(feature = "train", feature = "gnn"))]
+    #[error(transparent)]
+    Learn(redknot_gnn::learn::LearnError),
     /// An ONNX file that no router can be made from, or a router that fits in none.
     #[cfg(feature = "onnx")]
     #[error(transparent)]
@@ -170,6 +219,13 @@ impl From<redknot_index::Error> for Error {
             redknot_index::Error::Cancelled => Error::Cancelled,
             other => Error::Index(other),
         }
+    }
+}
+
+fn existing_graphs(known: &[String]) -> String {
+    match known {
+        [] => "it has none: create one first".into(),
+        names => format!("it has {}", names.join(", ")),
     }
 }
 

@@ -5,6 +5,7 @@ use redknot_storage::{Snapshot, array_bytes};
 
 use crate::catalog::Record;
 use crate::error::Result;
+use crate::graph::{self, GraphInfo};
 
 /// A collection as the file describes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +31,8 @@ pub struct CollectionInfo {
     pub graph_bytes: u64,
     /// Bytes that the arrays of keys take in the file (trees of keys and payloads are not counted).
     pub key_bytes: u64,
+    /// Graphs over its rows, by name.
+    pub graphs: Vec<GraphInfo>,
 }
 
 impl CollectionInfo {
@@ -43,6 +46,7 @@ impl CollectionInfo {
             key_bytes += array_bytes(snapshot, array)?;
         }
         Ok(CollectionInfo {
+            graphs: graph::infos(snapshot, &name)?,
             name,
             key_type: record.key_type.clone(),
             value_type: record.value_type.clone(),

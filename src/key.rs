@@ -188,6 +188,15 @@ pub(crate) fn number_of(type_name: &str, bytes: &[u8]) -> Option<u64> {
     })
 }
 
+/// How messages show the key with these bytes, of which only the name of its type is known.
+pub(crate) fn show_bytes(type_name: &str, bytes: &[u8]) -> String {
+    match (number_of(type_name, bytes), str::from_utf8(bytes)) {
+        (Some(number), _) => number.to_string(),
+        (None, Ok(text)) if type_name == <&str>::type_name() => format!("{text:?}"),
+        _ => format!("{bytes:02x?}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -59,6 +59,9 @@ mod error;
 #[cfg(feature = "routing")]
 mod explain;
 mod features;
+#[cfg(feature = "gnn")]
+mod gnn;
+mod graph;
 mod info;
 mod key;
 mod keys;
@@ -82,6 +85,14 @@ pub use error::{Error, Result};
 #[cfg(feature = "routing")]
 pub use explain::{Explanation, Hop, Node, Seen, Unrouted, Walk};
 pub use features::{FeatureComputation, GraphFeatures};
+#[cfg(feature = "gnn")]
+pub use gnn::{Classified, DifferentiableSearch, Embeddings, Layers, ModelInfo, Scored};
+#[cfg(all(feature = "train", feature = "gnn"))]
+pub use gnn::{Label, Part};
+pub use graph::{
+    Adjacent, Edge, Edges, Graph, GraphBuild, GraphBuildReport, GraphInfo, GraphMut, GraphOptions,
+    GraphOrigin, GraphPhase, GraphProgress, Reached, Subgraph, SubgraphEdge,
+};
 pub use info::CollectionInfo;
 pub use key::{Key, MAX_KEY_BYTES};
 pub use query::{Completeness, Hit, MAX_K, Search, SearchResult, SearchStats};
@@ -109,6 +120,12 @@ pub use write::WriteTransaction;
 
 /// The table types of redb, which collections live beside.
 pub use redb;
+/// Layers of graph neural networks: models, graphs and features in memory or in a file.
+#[cfg(feature = "gnn")]
+pub use redknot_gnn::layers;
+/// Training of models of layers.
+#[cfg(all(feature = "train", feature = "gnn"))]
+pub use redknot_gnn::learn;
 /// Models that decide at each hop of a search where to look.
 #[cfg(feature = "routing")]
 pub use redknot_gnn::online;

@@ -5,6 +5,7 @@ use redknot_storage::{Snapshot, Storage, View};
 use crate::answer;
 use crate::catalog::{self, Record, Values, values_name};
 use crate::error::{Error, Result};
+use crate::graph;
 use crate::keys::{Tree, tree_name};
 use redb::{ReadableTable, ReadableTableMetadata};
 
@@ -28,6 +29,15 @@ pub enum Finding {
         /// What is wrong.
         finding: redknot_index::FeatureFinding,
     },
+    /// A graph over the rows of a collection.
+    Edges {
+        /// The collection.
+        collection: String,
+        /// The graph.
+        graph: String,
+        /// What is wrong.
+        what: String,
+    },
     /// A key or payload of a collection.
     Row {
         /// The collection.
@@ -50,6 +60,9 @@ impl std::fmt::Display for Finding {
             Finding::Block(finding) => finding.fmt(f),
             Finding::Graph { collection, finding } => write!(f, "collection {collection:?}: {finding}"),
             Finding::Features { collection, finding } => write!(f, "collection {collection:?}: {finding}"),
+            Finding::Edges { collection, graph, what } => {
+                write!(f, "collection {collection:?}, graph {graph:?}: {what}")
+            }
             Finding::Row { collection, what } => write!(f, "collection {collection:?}: {what}"),
             Finding::Unreadable { what, error } => write!(f, "{what} cannot be read: {error}"),
         }
@@ -66,8 +79,10 @@ pub struct Report {
     pub collections: usize,
     /// Rows that were checked.
     pub rows: u64,
-    /// Links of all graphs, in all layers.
+    /// Links of all indexes, in all layers.
     pub links: u64,
+    /// Edges of all graphs over rows.
+    pub edges: u64,
 }
 
 impl Report {
@@ -102,14 +117,34 @@ pub(crate) fn run(storage: &Storage) -> Result<Report> {
             Err(error) => report.unreadable(&format!("the links of collection {name:?}"), &error.into()),
         }
         features(&snapshot, name, record, &mut report);
+        if let Err(error) = graphs(&snapshot, name, record, &mut report) {
+            report.unreadable(&format!("the graphs over collection {name:?}"), &error);
+        }
         if let Err(error) = rows(&snapshot, name, record, &mut report) {
             report.unreadable(&format!("the rows of collection {name:?}"), &error);
         }
+    }
+    #[cfg(feature = "gnn")]
+    match crate::gnn::store::verify(&snapshot) {
+        Ok(findings) => findings.into_iter().for_each(|(name, error)| {
+            report.findings.push(Finding::Unreadable { what: format!("model {name:?}"), error });
+        }),
+        Err(error) => report.unreadable("the table of models", &error),
+    }
+    match graph::strays(&snapshot, &collections) {
+        Ok(strays) => strays.into_iter().for_each(|(collection, name)| {
+            report.edges(&collection, name, "there is no such collection".into());
+        }),
+        Err(error) => report.unreadable("the table of graphs", &error),
     }
     Ok(report)
 }
 
 impl Report {
+    fn edges(&mut self, collection: &str, graph: String, what: String) {
+        self.findings.push(Finding::Edges { collection: collection.into(), graph, what });
+    }
+
     fn unreadable(&mut self, what: &str, error: &Error) {
         self.findings.push(Finding::Unreadable { what: what.into(), error: error.to_string() });
     }
@@ -130,6 +165,14 @@ fn features(snapshot: &Snapshot, name: &str, record: &Record, report: &mut Repor
             report.unreadable(&format!("the graph features of collection {name:?}"), &error.into());
         }
     }
+}
+
+/// Every edge joins nodes in use and is known at both of its ends.
+fn graphs(snapshot: &Snapshot, name: &str, record: &Record, report: &mut Report) -> Result<()> {
+    let (findings, edges) = graph::verify(snapshot, name, record)?;
+    report.edges += edges;
+    findings.into_iter().for_each(|(graph, what)| report.edges(name, graph, what));
+    Ok(())
 }
 
 /// Every node in use has a key that names it, and a payload where payloads are kept; nothing else does.

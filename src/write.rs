@@ -12,9 +12,11 @@ use crate::catalog::{self, Record, RouterKeys, Values, values_name};
 use crate::collection_mut::CollectionMut;
 use crate::definition::CollectionDefinition;
 use crate::error::{Error, Result};
+use crate::graph::{self, GraphMut, GraphOptions, OpenGraphs};
 use crate::key::Key;
 use crate::keys::KeyMaps;
 use crate::query_log::{QueryLogs, Written, drop_log};
+use crate::read::ReadTransaction;
 use crate::router::Routers;
 
 /// The write transaction: tables and collections change together, or not at all.
@@ -31,6 +33,7 @@ pub struct WriteTransaction {
 
 struct OpenRecord {
     record: Record,
+    graphs: OpenGraphs,
     before: Vec<u8>,
     /// The router whose keys agreed with the index before.
     router: Option<RouterKeys>,
@@ -64,7 +67,7 @@ impl WriteTransaction {
                 Some(record) => record,
                 None => self.create(&definition)?,
             };
-            self.remember(name, record);
+            self.remember(name, record)?;
         }
         self.opened(name)?.check(&definition)?;
         self.collection_mut(name)
@@ -75,13 +78,70 @@ impl WriteTransaction {
         &mut self,
         name: &str,
     ) -> Result<CollectionMut<'_, K, V>> {
-        if !self.open.contains_key(name) {
-            let record = catalog::read_in(&self.txn, name)?;
-            let record = record.ok_or_else(|| self.unknown(name))?;
-            self.remember(name, record);
-        }
-        self.opened(name)?.check_types::<K, V>(name)?;
+        self.open_existing(name)?.record.check_types::<K, V>(name)?;
         self.collection_mut(name)
+    }
+
+    /// Creates a graph over a collection, which must exist. Its nodes are the rows of the collection.
+    ///
+    /// # Errors
+    /// [`Error::GraphExists`], [`Error::UnknownCollection`], [`Error::InvalidName`].
+    pub fn create_graph<K: Key, V: redb::Value + 'static>(
+        &mut self,
+        definition: CollectionDefinition<'_, K, V>,
+        graph: &str,
+        options: GraphOptions,
+    ) -> Result<GraphMut<'_, K>> {
+        self.create_graph_named(definition.name, graph, options)
+    }
+
+    /// As [`WriteTransaction::create_graph`], for a program that knows of the collection its name and the type of its
+    /// keys only.
+    pub fn create_graph_named<K: Key>(
+        &mut self,
+        collection: &str,
+        graph: &str,
+        options: GraphOptions,
+    ) -> Result<GraphMut<'_, K>> {
+        self.open_existing(collection)?.record.check_key_type::<K>(collection)?;
+        if let Some(open) = self.open.get_mut(collection) {
+            open.graphs.create(&mut self.txn, collection, graph, options)?;
+        }
+        self.open_graph_named(collection, graph)
+    }
+
+    /// Opens a graph over a collection.
+    ///
+    /// # Errors
+    /// [`Error::UnknownGraph`], [`Error::UnknownCollection`], [`Error::DefinitionMismatch`] for another type of keys.
+    pub fn open_graph<K: Key, V: redb::Value + 'static>(
+        &mut self,
+        definition: CollectionDefinition<'_, K, V>,
+        graph: &str,
+    ) -> Result<GraphMut<'_, K>> {
+        self.open_graph_named(definition.name, graph)
+    }
+
+    /// As [`WriteTransaction::open_graph`], for a program that knows of the collection its name and the type of its keys
+    /// only.
+    pub fn open_graph_named<K: Key>(&mut self, collection: &str, graph: &str) -> Result<GraphMut<'_, K>> {
+        self.open_existing(collection)?.record.check_key_type::<K>(collection)?;
+        let unknown = self.unknown(collection);
+        let OpenRecord { record, graphs, torn, .. } = self.open.get_mut(collection).ok_or(unknown)?;
+        let opened = graphs.get_mut(collection, graph)?;
+        Ok(GraphMut::new(&mut self.txn, (collection, graph), record, opened, torn))
+    }
+
+    /// Removes a graph with its edges; `false` where the collection has none of that name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCollection`].
+    pub fn delete_graph(&mut self, collection: &str, graph: &str) -> Result<bool> {
+        self.open_existing(collection)?;
+        match self.open.get_mut(collection) {
+            Some(open) => open.graphs.delete(&mut self.txn, collection, graph),
+            None => Ok(false),
+        }
     }
 
     /// Removes a collection with all of its rows; `false` where there is none of that name.
@@ -100,10 +160,37 @@ impl WriteTransaction {
         catalog::drop_candidates(&mut self.txn, name)?;
         drop_log(&mut self.txn, name)?;
         catalog::drop_features(&mut self.txn, &mut record)?;
+        graph::drop_all(&mut self.txn, name)?;
         record.keys.delete(&mut self.txn, name)?;
         self.txn.delete_table(Values::new(&values_name(name)))?;
         catalog::remove(&self.txn, name)?;
         Ok(true)
+    }
+
+    /// Writes a model of layers under a name, in place of the one that has it; `true` if there was one.
+    ///
+    /// # Errors
+    /// [`Error::Gnn`] where the weights are not those of the description, [`Error::InvalidName`].
+    #[cfg(feature = "gnn")]
+    pub fn write_model(
+        &self,
+        name: &str,
+        description: &redknot_gnn::layers::ModelDescription,
+        weights: &redknot_gnn::layers::Weights,
+    ) -> Result<bool> {
+        crate::gnn::store::write(&self.txn, name, description, weights)
+    }
+
+    /// Removes a model of layers; `false` where there is none of that name.
+    #[cfg(feature = "gnn")]
+    pub fn delete_model(&self, name: &str) -> Result<bool> {
+        crate::gnn::store::remove(&self.txn, name)
+    }
+
+    /// The state that this transaction builds on, without its own changes. Nobody else writes while the transaction is
+    /// open, so what is computed from that state is up to date when it is written.
+    pub fn last_commit(&self) -> ReadTransaction {
+        ReadTransaction::new(self.txn.base().clone(), self.routers.clone(), self.logs.clone())
     }
 
     /// Makes everything durable, or returns an error. After one the transaction is gone; where the disk may hold it
@@ -128,6 +215,7 @@ impl WriteTransaction {
             if after != open.before {
                 catalog::write_bytes(&self.txn, &name, &after)?;
             }
+            open.graphs.write(&self.txn, &name)?;
             logged.extend(self.logs.write(&self.txn, &name)?);
         }
         self.txn.commit()?;
@@ -176,9 +264,21 @@ impl WriteTransaction {
         Ok(record)
     }
 
-    fn remember(&mut self, name: &str, record: Record) {
+    fn remember(&mut self, name: &str, record: Record) -> Result<()> {
         let (before, router) = (record.to_bytes(), record.fresh_router());
-        self.open.insert(name.into(), OpenRecord { record, before, router, torn: false });
+        let graphs = OpenGraphs::load(&self.txn, name)?;
+        self.open.insert(name.into(), OpenRecord { record, graphs, before, router, torn: false });
+        Ok(())
+    }
+
+    /// Opens a collection that has to be there.
+    fn open_existing(&mut self, name: &str) -> Result<&OpenRecord> {
+        if !self.open.contains_key(name) {
+            let record = catalog::read_in(&self.txn, name)?;
+            let record = record.ok_or_else(|| self.unknown(name))?;
+            self.remember(name, record)?;
+        }
+        self.open.get(name).ok_or_else(|| self.unknown(name))
     }
 
     fn opened(&self, name: &str) -> Result<&Record> {
@@ -191,7 +291,8 @@ impl WriteTransaction {
     ) -> Result<CollectionMut<'_, K, V>> {
         let unknown = self.unknown(name);
         let open = self.open.get_mut(name).ok_or(unknown)?;
-        CollectionMut::new(&mut self.txn, name, &mut open.record, &mut open.torn)
+        let OpenRecord { record, graphs, torn, .. } = open;
+        CollectionMut::new(&mut self.txn, name, record, graphs, torn)
     }
 
     fn unknown(&self, name: &str) -> Error {

@@ -23,7 +23,7 @@ pub(super) fn run(
     if let Some(queries) = queries {
         drift = drift.queries(queries);
     }
-    let report = drift.run()?;
+    let report = CliError::unless_interrupted(drift.run(), "nothing was changed")?;
     let outcome = if report.holds { Outcome::Done } else { Outcome::Findings };
     output.show(&Shown(report))?;
     Ok(outcome)

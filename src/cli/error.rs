@@ -66,6 +66,9 @@ pub(crate) enum CliError {
     #[error("row {row} of {}: {source}", path.display())]
     Row { path: PathBuf, row: u64, source: redknot::VectorError },
 
+    #[error("{unit} {place} of {}: {source}", path.display())]
+    Edge { path: PathBuf, unit: &'static str, place: u64, source: Box<redknot::Error> },
+
     #[error("{source}; the {rows} rows before were committed and stay")]
     ImportStopped { rows: u64, source: Box<CliError> },
 
@@ -74,6 +77,10 @@ pub(crate) enum CliError {
 
     #[error("{text:?} is not a vector ({source}): write numbers between commas, as in 0.1,-2,3")]
     Vector { text: String, source: serde_json::Error },
+
+    #[cfg(all(feature = "train", feature = "gnn"))]
+    #[error("{}, line {line}: expected a key, a class counted from 0, and train, val or test with tabs between, got {got:?}", path.display())]
+    Label { path: PathBuf, line: usize, got: String },
 
     #[cfg(not(feature = "onnx"))]
     #[error("this redknot was built without the feature {what:?}: build it with, or do without")]
@@ -93,7 +100,7 @@ pub(crate) enum CliError {
     )]
     AnswersDiffer { effort: String },
 
-    #[cfg(feature = "onnx")]
+    #[cfg(any(feature = "onnx", feature = "gnn"))]
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
 
@@ -135,12 +142,15 @@ impl CliError {
             Self::VectorFile(_)
             | Self::DemoData { .. }
             | Self::Row { .. }
+            | Self::Edge { .. }
             | Self::NoSuchRow { .. }
             | Self::GroundTruth { .. } => 4,
             Self::NoPayloads | Self::FileDimension { .. } | Self::Vector { .. } | Self::KeysNeeded => 4,
             Self::ImportStopped { source, .. } => source.exit_code(),
             Self::Write { .. } | Self::Print(_) | Self::Draw { .. } | Self::System { .. } => 5,
-            #[cfg(feature = "onnx")]
+            #[cfg(all(feature = "train", feature = "gnn"))]
+            Self::Label { .. } => 4,
+            #[cfg(any(feature = "onnx", feature = "gnn"))]
             Self::Read { .. } => 5,
             Self::AnswersDiffer { .. } => 3,
             Self::Demo { .. } => 1,
@@ -156,6 +166,8 @@ fn database_exit_code(error: &redknot::Error) -> u8 {
         Vector(_) => 4,
         UnknownKey { .. } => 1,
         Cancelled => 130,
+        UnknownGraph { .. } | GraphExists { .. } => 2,
+        TooManyEdges { .. } => 4,
         UnknownCollection { .. } | DefinitionMismatch { .. } | InvalidName { .. } | EmptyKey => 2,
         KeyTooLong { .. } | InvalidParameter { .. } | NoRouter { .. } | NotCalibrated { .. } => 2,
         NoFeatures { .. } => 2,
@@ -166,6 +178,21 @@ fn database_exit_code(error: &redknot::Error) -> u8 {
         #[cfg(feature = "train")]
         Trajectories { .. } => 4,
         Index(redknot_index::Error::FeaturesOfOtherGraph { .. }) => 2,
+        #[cfg(feature = "gnn")]
+        UnknownModel { .. } => 2,
+        #[cfg(feature = "gnn")]
+        Gnn(
+            redknot::layers::GnnError::UnknownLayer { .. }
+            | redknot::layers::GnnError::Config { .. }
+            | redknot::layers::GnnError::NotCompiled { .. },
+        ) => 2,
+        // A model that does not fit the collection or the graph.
+        #[cfg(feature = "gnn")]
+        Gnn(redknot::layers::GnnError::Source(_)) => 3,
+        #[cfg(feature = "gnn")]
+        Gnn(_) => 4,
+        #[cfg(all(feature = "train", feature = "gnn"))]
+        Learn(_) => 4,
         // Queries that nothing can be learned from.
         Router { .. } => 4,
         #[cfg(feature = "onnx")]

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Outcome;
 use super::error::CliError;
+use super::graph;
 use super::open::DatabaseArgs;
 use super::output::{self, Output, Report};
 
@@ -46,6 +47,7 @@ struct Collection {
     vector_bytes: u64,
     graph_bytes: u64,
     key_bytes: u64,
+    graphs: Vec<graph::Shown>,
 }
 
 impl From<CollectionInfo> for Collection {
@@ -65,6 +67,7 @@ impl From<CollectionInfo> for Collection {
             vector_bytes: info.vector_bytes,
             graph_bytes: info.graph_bytes,
             key_bytes: info.key_bytes,
+            graphs: info.graphs.into_iter().map(graph::Shown::from).collect(),
         }
     }
 }
@@ -111,7 +114,12 @@ impl Report for Info {
                 output::bytes(info.graph_bytes),
             ]);
         }
-        writeln!(out, "{}", table.trim_fmt())
+        writeln!(out, "{}", table.trim_fmt())?;
+        if self.collections.iter().any(|info| !info.graphs.is_empty()) {
+            writeln!(out)?;
+            graph::print(self.collections.iter().flat_map(|info| &info.graphs), out)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,10 +1,47 @@
 //! Memory of this process, as the kernel counts it.
 
+#[cfg(feature = "gnn")]
+use std::sync::Mutex;
+#[cfg(feature = "gnn")]
+use std::time::{Duration, Instant};
+
 /// Private memory in bytes: `Anonymous` of `/proc/self/smaps_rollup`. It counts the heap, stacks and copies that
 /// were written to; pages of the database file under the shared map are page cache, which the kernel takes back at
 /// will, and are not in it. `None` where the system has no such file.
 pub(crate) fn private_bytes() -> Option<u64> {
     parse(&std::fs::read_to_string("/proc/self/smaps_rollup").ok()?, "Anonymous:")
+}
+
+/// How often a peak is looked for: reading the kernel's count takes about a millisecond.
+#[cfg(feature = "gnn")]
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The most private memory that was seen while some work was going on.
+#[cfg(feature = "gnn")]
+pub(crate) struct Peak {
+    state: Mutex<(Option<u64>, Instant)>,
+}
+
+#[cfg(feature = "gnn")]
+impl Peak {
+    pub(crate) fn new() -> Peak {
+        Peak { state: Mutex::new((private_bytes(), Instant::now())) }
+    }
+
+    /// Looks, unless somebody just did. Called from any thread.
+    pub(crate) fn look(&self) {
+        if let Ok(mut state) = self.state.try_lock()
+            && state.1.elapsed() >= LOOK_EVERY
+        {
+            *state = (state.0.max(private_bytes()), Instant::now());
+        }
+    }
+
+    /// The most that was seen, now included; `None` where the system does not tell.
+    pub(crate) fn bytes(self) -> Option<u64> {
+        let seen = self.state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        seen.max(private_bytes())
+    }
 }
 
 fn parse(rollup: &str, field: &str) -> Option<u64> {

@@ -16,6 +16,9 @@ mod error;
 mod explain;
 mod features;
 mod get;
+#[cfg(feature = "gnn")]
+mod gnn;
+mod graph;
 mod import;
 mod info;
 mod interrupt;
@@ -35,6 +38,8 @@ mod train;
 mod trajectories;
 pub(crate) mod vectors;
 mod verify;
+#[cfg(any(feature = "gnn", feature = "onnx"))]
+mod written;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -91,9 +96,14 @@ enum Command {
     QueryLog(query_log::Args),
     /// Show, compute or refresh the graph features of a collection: clustering, betweenness, lengths of links.
     Features(features::Args),
+    /// Graphs over the rows of a collection: build, import, export, show and search them.
+    Graph(graph::Args),
     /// Trace searches and write what they saw as npy files, to train models that score links.
     #[cfg(feature = "train")]
     Trajectories(trajectories::Args),
+    /// Layers of graph neural networks over a graph of the file: message passing, search, classes, training.
+    #[cfg(feature = "gnn")]
+    Gnn(gnn::Args),
     /// Show what a file holds.
     Info(info::Args),
     /// Check every block, key and link of a file.
@@ -151,8 +161,11 @@ fn run(command: Command) -> Result<Outcome, CliError> {
         Command::Router(args) => router::run(&args),
         Command::QueryLog(args) => query_log::run(&args),
         Command::Features(args) => features::run(&args),
+        Command::Graph(args) => graph::run(&args),
         #[cfg(feature = "train")]
         Command::Trajectories(args) => trajectories::run(&args),
+        #[cfg(feature = "gnn")]
+        Command::Gnn(args) => gnn::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Compact(args) => compact::run(&args),
@@ -179,8 +192,11 @@ fn wants_json(command: &Command) -> bool {
         Command::Router(args) => args.output.json,
         Command::QueryLog(args) => args.output.json,
         Command::Features(args) => args.output.json,
+        Command::Graph(args) => args.json(),
         #[cfg(feature = "train")]
         Command::Trajectories(args) => args.output.json,
+        #[cfg(feature = "gnn")]
+        Command::Gnn(args) => gnn::wants_json(args),
         Command::Info(args) => args.output.json,
         Command::Verify(args) => args.output.json,
         Command::Compact(args) => args.output.json,

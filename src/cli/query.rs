@@ -35,7 +35,7 @@ pub(super) struct QueryArgs {
 /// One of these.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
-struct Source {
+pub(super) struct Source {
     /// The query: numbers between commas, with or without brackets.
     #[arg(short, long, value_name = "NUMBERS", allow_hyphen_values = true)]
     vector: Option<String>,
@@ -62,17 +62,7 @@ impl QueryArgs {
         name: &str,
         collection: &Collection<K, P>,
     ) -> Result<Query<K::Owned>, CliError> {
-        if let Some(text) = &self.from.like {
-            let key = K::parse(text)?;
-            let unknown = || redknot::Error::UnknownKey { name: name.to_owned(), key: text.clone() };
-            let values = Values::F32(collection.vector(K::borrow(&key))?.ok_or_else(unknown)?);
-            return Ok(Query { values, like: Some(key) });
-        }
-        let values = match (&self.from.vectors, &self.from.vector) {
-            (Some(path), _) => row_of(path, self.row)?,
-            (None, text) => Values::F32(parse_vector(text.as_deref().unwrap_or_default())?),
-        };
-        Ok(Query { values, like: None })
+        self.from.read(self.row, name, collection)
     }
 
     /// The search with as many rows and as much effort as the command says.
@@ -85,6 +75,28 @@ impl QueryArgs {
         }
     }
 
+    /// How many rows to find.
+    #[cfg(feature = "gnn")]
+    pub(super) fn k(&self) -> usize {
+        self.k
+    }
+
+    /// With as much effort as the command says for the searches that find the neighbours of a query.
+    #[cfg(feature = "gnn")]
+    pub(super) fn effort<'g, K: RowKey>(
+        &self,
+        layers: redknot::Layers<'g, K>,
+    ) -> Result<redknot::Layers<'g, K>, CliError> {
+        if let Some(recall) = self.recall {
+            let expected = "no recall: it is calibrated for searches by distance; give --ef";
+            return Err(CliError::Option { option: "--recall", got: recall.to_string(), expected });
+        }
+        Ok(match self.ef {
+            Some(ef) => layers.ef(ef),
+            None => layers,
+        })
+    }
+
     /// How a reader would name it.
     #[cfg(feature = "routing")]
     pub(super) fn describe(&self) -> String {
@@ -93,6 +105,28 @@ impl QueryArgs {
             (_, Some(key)) => format!("row {key}"),
             _ => "the given vector".to_owned(),
         }
+    }
+}
+
+impl Source {
+    /// Reads the query, row `row` of the file if it is in one. `name` is that of the collection.
+    pub(super) fn read<K: RowKey, P: RowPayload>(
+        &self,
+        row: u64,
+        name: &str,
+        collection: &Collection<K, P>,
+    ) -> Result<Query<K::Owned>, CliError> {
+        if let Some(text) = &self.like {
+            let key = K::parse(text)?;
+            let unknown = || redknot::Error::UnknownKey { name: name.to_owned(), key: text.clone() };
+            let values = Values::F32(collection.vector(K::borrow(&key))?.ok_or_else(unknown)?);
+            return Ok(Query { values, like: Some(key) });
+        }
+        let values = match (&self.vectors, &self.vector) {
+            (Some(path), _) => row_of(path, row)?,
+            (None, text) => Values::F32(parse_vector(text.as_deref().unwrap_or_default())?),
+        };
+        Ok(Query { values, like: None })
     }
 }
 

@@ -30,6 +30,8 @@ struct Verified {
     rows: u64,
     /// Links of all graphs, in all layers.
     links: u64,
+    /// Edges of all graphs over rows.
+    edges: u64,
     /// With --pages: whether every page was sound. Pages that were not have been repaired as far as possible.
     pages_sound: Option<bool>,
     findings: Vec<String>,
@@ -61,6 +63,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
         collections: report.collections,
         rows: report.rows,
         links: report.links,
+        edges: report.edges,
         pages_sound,
         findings: report.findings.iter().map(ToString::to_string).collect(),
     };

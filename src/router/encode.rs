@@ -13,8 +13,10 @@ use crate::error::{Error, Result};
 
 /// Keys that are made and written at a time.
 const KEYS_AT_ONCE: usize = 1 << 16;
-/// Landmarks are as many as this where the graph has as many nodes above its base layer.
+/// At most so many landmarks.
 const LANDMARKS: usize = 512;
+/// Nodes for each landmark: every search scores all of them, which in a small graph would be most of its work.
+const NODES_PER_LANDMARK: usize = 64;
 
 pub(crate) fn from_route(error: RouteError) -> Error {
     match error {
@@ -46,7 +48,7 @@ pub(crate) fn make_keys(txn: &mut WriteTxn, index: &IndexRecord, encoder: &KeyEn
 /// Nodes of the upper layers, from the top down: spread over the data as the levels are drawn at random.
 pub(crate) fn landmarks(view: &impl View, index: &IndexRecord) -> Result<Vec<u32>> {
     let mut nodes = redknot_index::nodes_by_level(view, index)?;
-    nodes.truncate(LANDMARKS);
+    nodes.truncate((index.live() as usize / NODES_PER_LANDMARK).clamp(1, LANDMARKS));
     Ok(nodes)
 }
 

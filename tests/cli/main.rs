@@ -8,6 +8,8 @@ mod crash_script;
 mod demo;
 mod explain;
 mod features;
+mod gnn;
+mod graph;
 mod import;
 mod interrupt;
 mod kill;

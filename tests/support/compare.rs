@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use redb::ReadableTable;
 use redknot::{Collection, Error, Hit, Key, ReadTransaction, Result, Search, SearchResult};
 
+use super::edges::compare_edges;
 use super::edit::error;
 use super::oracle::{Asked, Recall, check};
 use super::slot::{Shape, Slot, with_shape};
@@ -19,7 +20,7 @@ pub(crate) fn commit_of(read: &ReadTransaction) -> Result<u64> {
     }
 }
 
-/// What differs between a state and the model: keys, vectors, payloads, the ordinary table. `Ok(None)` for nothing.
+/// What differs between a state and the model: keys, vectors, payloads, edges, the ordinary table. `Ok(None)` for nothing.
 pub(crate) fn compare(read: &ReadTransaction, world: &World) -> Result<Option<String>> {
     if commit_of(read)? != world.commit {
         return Ok(Some("another commit".into()));
@@ -40,6 +41,9 @@ pub(crate) fn compare(read: &ReadTransaction, world: &World) -> Result<Option<St
     }
     for (at, slot) in world.slots.iter().enumerate() {
         if let Some(difference) = with_shape!(slot, compare_rows(slot, read, world.collections.get(&at)))? {
+            return Ok(Some(format!("{slot:?}: {difference}")));
+        }
+        if let Some(difference) = with_shape!(slot, compare_edges(slot, read, world.graphs.get(&at)))? {
             return Ok(Some(format!("{slot:?}: {difference}")));
         }
     }

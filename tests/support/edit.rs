@@ -5,6 +5,7 @@ use std::sync::Arc;
 use redknot::{Key, Result, WriteTransaction};
 
 use super::compare::search_in;
+use super::edges::edit_edges;
 use super::oracle::{Asked, check};
 use super::slot::{Shape, Slot, with_shape};
 use super::world::{COMMITS, Row, Rows, TABLE, World};
@@ -53,10 +54,24 @@ pub(crate) fn edit(
     let slot = world.slots[at];
     if choices.one_in(scale.delete_one_in) {
         assert_eq!(txn.delete_collection(slot.name)?, world.collections.remove(&at).is_some());
+        world.graphs.remove(&at);
+        return Ok(());
+    }
+    if let Some(rows) = world.collections.get(&at)
+        && choices.one_in(6)
+    {
+        let mut edges = world.graphs.remove(&at);
+        with_shape!(slot, edit_edges(choices, &slot, txn, rows, &mut edges))?;
+        world.graphs.extend(edges.map(|edges| (at, edges)));
         return Ok(());
     }
     let rows = world.collections.entry(at).or_default();
-    with_shape!(slot, edit_rows(choices, scale, &slot, txn, rows))
+    with_shape!(slot, edit_rows(choices, scale, &slot, txn, rows))?;
+    if let Some(edges) = world.graphs.get_mut(&at) {
+        // Edges go with either of their rows.
+        edges.retain(|(source, target), _| rows.contains_key(source) && rows.contains_key(target));
+    }
+    Ok(())
 }
 
 fn edit_table(choices: &mut dyn Choices, txn: &WriteTransaction, world: &mut World) -> Result<()> {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each suite uses its part")]
 
 pub(crate) mod compare;
+pub(crate) mod edges;
 pub(crate) mod edit;
 pub(crate) mod oracle;
 pub(crate) mod slot;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use redb::TableDefinition;
 
+use super::edges::Edges;
 use super::slot::Slot;
 
 /// An ordinary table, changed in the same transactions as the collections.
@@ -28,13 +29,21 @@ pub(crate) struct World {
     pub(crate) slots: Arc<[Slot]>,
     /// The collections that there are, by the place of their slot.
     pub(crate) collections: BTreeMap<usize, Rows>,
+    /// The graphs that there are, likewise.
+    pub(crate) graphs: BTreeMap<usize, Edges>,
     pub(crate) table: BTreeMap<u64, Vec<u8>>,
     pub(crate) commit: u64,
 }
 
 impl World {
     pub(crate) fn new(slots: &[Slot]) -> World {
-        World { slots: slots.into(), collections: BTreeMap::new(), table: BTreeMap::new(), commit: 0 }
+        World {
+            slots: slots.into(),
+            collections: BTreeMap::new(),
+            graphs: BTreeMap::new(),
+            table: BTreeMap::new(),
+            commit: 0,
+        }
     }
 
     /// Rows of all collections.

@@ -15,6 +15,7 @@ use super::super::error::CliError;
 use super::super::interrupt::Interrupt;
 use super::super::output::{self, Report};
 use super::super::progress::Progress;
+use super::super::written::write_whole;
 use super::{Args, level_table};
 
 #[derive(Serialize)]
@@ -36,11 +37,7 @@ pub(super) fn export(args: &Args, to: &Path) -> Result<Outcome, CliError> {
     let database = args.database.open_to_read()?;
     let collection = args.collection.find(&database)?.name;
     let file = database.export_router(&collection)?;
-    let failed = |source| CliError::Write { path: to.to_owned(), source };
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut beside = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(failed)?;
-    beside.write_all(&file).map_err(failed)?;
-    beside.persist(to).map_err(|error| failed(error.error))?;
+    write_whole(to, &file)?;
     args.output.show(&Exported { collection, file: to.display().to_string(), bytes: file.len() })?;
     Ok(Outcome::Done)
 }

@@ -93,6 +93,14 @@ pub(crate) enum Problem {
     #[error("line {line} has {} key, though line {first_line} has {}: give every line a key, or none", if *.keyed { "a" } else { "no" }, if *.keyed { "none" } else { "one" })]
     MixedKeys { line: u64, first_line: u64, keyed: bool },
 
+    #[error(
+        "line {line}: {message}; expected SOURCE, TARGET and, if wanted, WEIGHT and TYPE, with a tab between each two"
+    )]
+    EdgeLine { line: u64, message: String },
+
+    #[error("an end of an edge is {value}, expected keys, which are not below 0")]
+    EdgeEnd { value: i64 },
+
     #[error("line {line} is not UTF-8 at byte {offset} of the file: convert it to UTF-8")]
     NotUtf8 { line: u64, offset: u64 },
 

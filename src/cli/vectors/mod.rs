@@ -5,9 +5,12 @@
 
 mod batch;
 mod column;
+mod edges;
 mod error;
 mod jsonl;
 mod lines;
+#[cfg(feature = "gnn")]
+mod matrix;
 mod neighbours;
 mod npy;
 mod npy_header;
@@ -24,8 +27,11 @@ use std::path::{Path, PathBuf};
 use redknot_index::Element;
 
 pub(crate) use batch::{Batch, Key, Values};
+pub(crate) use edges::{EdgeArray, FileEdge, read_edge_list};
 pub(crate) use error::{Problem, VectorFileError};
 pub(crate) use jsonl::JsonlReader;
+#[cfg(feature = "gnn")]
+pub(crate) use matrix::write_matrix;
 pub(crate) use neighbours::Neighbours;
 pub(crate) use npy::NpyReader;
 pub(crate) use vecs::VecsReader;

@@ -36,7 +36,7 @@ macro_rules! integer_scalar {
         }
     )*};
 }
-integer_scalar!(i8, u8, i32, u32, i64);
+integer_scalar!(i8, u8, i32, u32, i64, u64);
 
 macro_rules! float_scalar {
     ($($float:ty),*) => {$(
