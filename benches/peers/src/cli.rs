@@ -12,6 +12,7 @@ use crate::dataset::Dataset;
 use crate::engine::{BuildPlan, Engine, Exact, Hannoy, Python, Redknot, Usearch, Worker};
 use crate::error::{Error, Result};
 use crate::insert::{self, Insertion};
+use crate::matrix::Matrix;
 use crate::metric::Metric;
 use crate::rounds::{self, Measurement, Point};
 use crate::{npy, report};
@@ -50,6 +51,9 @@ struct Common {
     engines: Vec<EngineName>,
     #[arg(short, default_value_t = 10)]
     k: usize,
+    /// Queries that the router learns from, like those to come and none of them: npy, as the base.
+    #[arg(long)]
+    training: Option<PathBuf>,
     /// Threads that search or insert.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     threads: u16,
@@ -111,6 +115,8 @@ enum EngineName {
     Hannoy,
     Exact,
     Redknot,
+    /// redknot, whose searches follow a router: see --training.
+    Router,
 }
 
 impl Cli {
@@ -216,9 +222,16 @@ impl Common {
                 EngineName::Hannoy => Ok(Box::new(Hannoy::default())),
                 EngineName::Exact => Ok(Box::new(Exact::default())),
                 EngineName::Redknot => Ok(Box::new(Redknot::new()?)),
+                EngineName::Router => Ok(Box::new(Redknot::routed(self.training_queries()?)?)),
             }
         };
         self.engines.iter().map(open).collect()
+    }
+
+    fn training_queries(&self) -> Result<Matrix> {
+        let reason = "the engine `router` needs queries to learn from, other than --queries".into();
+        let path = self.training.as_ref().ok_or(Error::Option { option: "--training", reason })?;
+        npy::read_matrix(path)
     }
 
     /// Adds what the run was made of to `outcome` and writes it, if that was asked for.
@@ -230,6 +243,7 @@ impl Common {
         outcome["queries"] = json!(self.queries);
         outcome["queries_limit"] = json!(self.queries_limit);
         outcome["gt"] = json!(self.gt);
+        outcome["training"] = json!(self.training);
         outcome["metric"] = json!(self.metric);
         outcome["k"] = json!(self.k);
         outcome["threads"] = json!(self.threads);

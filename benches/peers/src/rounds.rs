@@ -42,8 +42,9 @@ pub(crate) fn measure(
     for engine in engines.iter_mut() {
         points.push(first_pass(engine.as_mut(), data, &judge, what)?);
     }
+    let places = points.iter().map(Vec::len).max().unwrap_or(0);
     for _ in 0..what.rounds {
-        for place in 0..what.efs.len() {
+        for place in 0..places {
             for (engine, points) in engines.iter_mut().zip(&mut points) {
                 if let Some(point) = points.get_mut(place) {
                     timed_pass(engine.as_mut(), data, &judge, what, point)?;
@@ -61,7 +62,7 @@ fn first_pass(
     what: &Measurement<'_>,
 ) -> Result<Vec<Point>> {
     let mut points = Vec::new();
-    for &ef in engine.efforts(what.efs) {
+    for ef in engine.efforts(what.efs) {
         let mut answers = Neighbours { k: what.k, ids: vec![u32::MAX; data.queries.rows() * what.k] };
         let plan = SearchPlan { k: what.k, ef, threads: what.threads };
         engine.search(&data.queries, plan, &mut answers.ids)?;

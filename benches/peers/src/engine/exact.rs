@@ -71,8 +71,8 @@ impl Engine for Exact {
         self.build(base, plan).map(drop)
     }
 
-    fn efforts<'g>(&self, grid: &'g [usize]) -> &'g [usize] {
-        &grid[..1]
+    fn efforts(&self, grid: &[usize]) -> Vec<usize> {
+        grid[..1].to_vec()
     }
 }
 

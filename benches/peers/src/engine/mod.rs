@@ -68,9 +68,9 @@ pub(crate) trait Engine {
     /// Takes up an index over `base` that `save` stored, with room for `plan.capacity` rows.
     fn load(&mut self, path: &Path, base: &Matrix, plan: BuildPlan) -> Result<()>;
 
-    /// The part of the grid of `ef` that makes a difference to this engine.
-    fn efforts<'g>(&self, grid: &'g [usize]) -> &'g [usize] {
-        grid
+    /// The efforts to measure, rising: those of the grid of `ef` that make a difference to this engine, or its own.
+    fn efforts(&self, grid: &[usize]) -> Vec<usize> {
+        grid.to_vec()
     }
 }
 

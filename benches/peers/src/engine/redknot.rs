@@ -1,10 +1,12 @@
-//! redknot itself: a database file on disk, opened as a program would open it.
+//! redknot itself: a database file on disk, opened as a program would open it, and searched greedily or by its router.
 
 use std::num::NonZero;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use redknot::{Collection, CollectionDefinition, Database};
+use redknot::routing::{Effort, Plan};
+use redknot::{Collection, CollectionDefinition, Database, Search};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{BuildPlan, EF_CONSTRUCTION, Engine, M, SearchPlan, answer, timed_search};
 use crate::error::{Error, Result};
@@ -12,6 +14,8 @@ use crate::matrix::Matrix;
 use crate::metric::Metric;
 
 const NAME: &str = "redknot";
+const ROUTER: &str = "router";
+const COLLECTION: &str = "peers";
 /// Rows that are imported in one transaction: 32 MiB or so.
 const IMPORT_BYTES: usize = 32 << 20;
 /// Rows that are inserted, and linked, in one transaction.
@@ -21,12 +25,16 @@ pub(crate) struct Redknot {
     /// Holds the file where the index is not a saved one.
     folder: tempfile::TempDir,
     open: Option<Open>,
+    /// What the router learns from, where searches are to follow one.
+    training: Option<Matrix>,
 }
 
 struct Open {
     db: Database,
     metric: Metric,
     dim: usize,
+    /// The plans of the router's calibration, by rising recall. None of them where searches are greedy.
+    plans: Vec<Effort>,
 }
 
 impl Open {
@@ -35,7 +43,7 @@ impl Open {
             Metric::L2 => redknot::Metric::L2,
             Metric::Cosine => redknot::Metric::Cosine,
         };
-        CollectionDefinition::new("peers", self.dim, metric).m(M).ef_construction(EF_CONSTRUCTION)
+        CollectionDefinition::new(COLLECTION, self.dim, metric).m(M).ef_construction(EF_CONSTRUCTION)
     }
 
     fn collection(&self) -> Result<Collection<u64, ()>> {
@@ -60,7 +68,26 @@ impl Open {
 impl Redknot {
     pub(crate) fn new() -> Result<Redknot> {
         let folder = tempfile::tempdir().map_err(Error::engine(NAME))?;
-        Ok(Redknot { folder, open: None })
+        Ok(Redknot { folder, open: None, training: None })
+    }
+
+    /// With a router, which learns from `queries`.
+    pub(crate) fn routed(queries: Matrix) -> Result<Redknot> {
+        Ok(Redknot { training: Some(queries), ..Redknot::new()? })
+    }
+
+    /// The plans that the router's calibration found worth considering.
+    fn plans(&self, db: &Database) -> Result<Vec<Effort>> {
+        if self.training.is_none() {
+            return Ok(Vec::new());
+        }
+        let router = db.router(COLLECTION).map_err(Error::engine(ROUTER))?;
+        let measured = router.into_iter().flat_map(|router| router.calibration.routed);
+        let efforts = measured.filter_map(|measured| match measured.plan {
+            Plan::Routed(effort) => Some(effort),
+            Plan::Greedy(_) => None,
+        });
+        Ok(efforts.collect())
     }
 
     fn opened(&self) -> &Open {
@@ -70,14 +97,18 @@ impl Redknot {
 
 impl Engine for Redknot {
     fn name(&self) -> &'static str {
-        NAME
+        if self.training.is_some() { ROUTER } else { NAME }
     }
 
     fn details(&self) -> Result<String> {
         let (dim, m, ef_construction, seed) = (1, M, EF_CONSTRUCTION, 0);
         let (metric, element) = (redknot::Metric::L2, redknot::Element::F32);
         let config = redknot::IndexConfig { dim, metric, element, m, ef_construction, seed };
-        Ok(format!("{}, runs {:?}", env!("CARGO_PKG_VERSION"), config.isa()))
+        let trained = self.training.as_ref().map_or(String::new(), |queries| {
+            let hash = xxh3_64(bytemuck::cast_slice(queries.values()));
+            format!(" trained with {} queries {hash:016x}", queries.rows())
+        });
+        Ok(format!("{}{trained}, runs {:?}", env!("CARGO_PKG_VERSION"), config.isa()))
     }
 
     fn build(&mut self, base: &Matrix, plan: BuildPlan) -> Result<Duration> {
@@ -86,11 +117,16 @@ impl Engine for Redknot {
         let _ = std::fs::remove_file(&path);
         let start = Instant::now();
         let db = Database::create(&path).map_err(Error::engine(NAME))?;
-        let open = Open { db, metric: plan.metric, dim: base.dim() };
+        let mut open = Open { db, metric: plan.metric, dim: base.dim(), plans: Vec::new() };
         open.import(base).map_err(Error::engine(NAME))?;
         let threads = NonZero::new(plan.threads).unwrap_or(NonZero::<usize>::MIN);
         open.db.build(open.definition()).threads(threads).run().map_err(Error::engine(NAME))?;
+        if let Some(queries) = &self.training {
+            let training = open.db.train_router(open.definition()).queries(queries.values());
+            training.run().map_err(Error::engine(ROUTER))?;
+        }
         let elapsed = start.elapsed();
+        open.plans = self.plans(&open.db)?;
         self.open = Some(open);
         Ok(elapsed)
     }
@@ -115,10 +151,16 @@ impl Engine for Redknot {
 
     fn search(&mut self, queries: &Matrix, plan: SearchPlan, ids: &mut [u32]) -> Result<Duration> {
         let collection = self.opened().collection()?;
+        // The effort of a router is the number of its plan, counted from 1.
+        let effort = self.training.as_ref().and_then(|_| self.opened().plans.get(plan.ef - 1)).copied();
         timed_search(queries, plan, ids, || {
             Ok(|query: &[f32], ids: &mut [u32]| {
-                let found =
-                    collection.search(query).k(plan.k).ef(plan.ef).run().map_err(Error::engine(NAME))?;
+                let search: Search<'_, u64> = collection.search(query).k(plan.k);
+                let search = match effort {
+                    Some(effort) => search.routed(effort),
+                    None => search.greedy(Some(plan.ef)),
+                };
+                let found = search.run().map_err(Error::engine(NAME))?;
                 answer(ids, found.hits.into_iter().map(|hit| hit.key as u32));
                 Ok(())
             })
@@ -139,7 +181,15 @@ impl Engine for Redknot {
         let own = self.folder.path().join("loaded.redknot");
         std::fs::copy(path, &own).map_err(Error::engine(NAME))?;
         let db = Database::open(&own).map_err(Error::engine(NAME))?;
-        self.open = Some(Open { db, metric: plan.metric, dim: base.dim() });
+        let plans = self.plans(&db)?;
+        self.open = Some(Open { db, metric: plan.metric, dim: base.dim(), plans });
         Ok(())
+    }
+
+    fn efforts(&self, grid: &[usize]) -> Vec<usize> {
+        match (&self.training, &self.open) {
+            (Some(_), Some(open)) => (1..=open.plans.len()).collect(),
+            _ => grid.to_vec(),
+        }
     }
 }
