@@ -6,13 +6,18 @@ use std::num::NonZero;
 use rayon::prelude::*;
 use redb::Value;
 #[cfg(feature = "routing")]
-use redknot_gnn::online::GnnRoutingPolicy;
+use redknot_gnn::{online::GnnRoutingPolicy, routing::Effort};
 use redknot_index::VectorRef;
 
 use crate::collection::Collection;
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::query::{Depth, Search, SearchResult};
+
+/// Pieces that a batch is cut into for each thread, so that none waits long for the others at the end.
+const PIECES_A_THREAD: usize = 4;
+/// Queries of a piece: many for each turn, few enough to be answered soon.
+const MOST_QUERIES: usize = 128;
 
 /// Queries under construction: `collection.search_batch(&queries).k(10).run()?`.
 #[must_use = "queries do nothing until they are run"]
@@ -62,6 +67,19 @@ where
         self
     }
 
+    /// Searches greedily, whatever has been trained; see [`Search::greedy`].
+    pub fn greedy(mut self, ef: Option<usize>) -> Self {
+        self.depth = Depth::Greedy(ef);
+        self
+    }
+
+    /// Follows the router with these settings; see [`Search::routed`].
+    #[cfg(feature = "routing")]
+    pub fn routed(mut self, effort: Effort) -> Self {
+        self.depth = Depth::Routed(effort);
+        self
+    }
+
     /// Has a model decide at each hop which links get a distance; see [`Search::policy`].
     #[cfg(feature = "routing")]
     pub fn policy(mut self, policy: &'a GnnRoutingPolicy) -> Self {
@@ -81,31 +99,52 @@ where
         self
     }
 
-    /// Runs the queries; results in their order. The first query that is refused fails the batch.
+    /// Runs the queries; results in their order, each what [`Search::run`] would have found. The first query that is
+    /// refused fails the batch. Each thread answers several queries of a router in turns, so that one works while others
+    /// wait for memory.
     pub fn run(self) -> Result<Vec<SearchResult<K::Owned>>> {
-        let one = |query: &'a Q| -> Result<SearchResult<K::Owned>> {
-            let mut search: Search<'_, K> = self.collection.search(query).k(self.k);
-            search.request.depth = self.depth;
-            #[cfg(feature = "routing")]
-            if let Some(policy) = self.policy {
-                search = search.policy(policy);
+        let some = |queries: &'a [Q]| -> Result<Vec<SearchResult<K::Owned>>> {
+            let Some(first) = queries.first() else { return Ok(Vec::new()) };
+            let template = self.one(first).request;
+            if template.takes_turns() {
+                return self.collection.answer_many(&template, queries.iter().map(Into::into));
             }
-            if self.exact {
-                search = search.exact();
-            }
-            search.run()
+            queries.iter().map(|query| self.one(query).run()).collect()
         };
         match self.threads {
-            None => self.queries.par_iter().map(one).collect(),
-            Some(threads) if threads.get() == 1 => self.queries.iter().map(one).collect(),
+            Some(threads) if threads.get() == 1 => some(self.queries),
+            None => self.on_pool(some),
             Some(threads) => {
                 let pool = rayon::ThreadPoolBuilder::new()
                     .num_threads(threads.get())
                     .build()
                     .map_err(|error| Error::Threads { source: Box::new(error) })?;
-                pool.install(|| self.queries.par_iter().map(one).collect())
+                pool.install(|| self.on_pool(some))
             }
         }
+    }
+
+    /// The search for one of the queries.
+    fn one(&self, query: &'a Q) -> Search<'a, K> {
+        let mut search: Search<'_, K> = self.collection.search(query).k(self.k);
+        search.request.depth = self.depth;
+        search.request.exact = self.exact;
+        #[cfg(feature = "routing")]
+        if let Some(policy) = self.policy {
+            search = search.policy(policy);
+        }
+        search
+    }
+
+    /// Runs `some` on pieces of the queries, on all threads of the current pool.
+    fn on_pool(
+        &self,
+        some: impl Fn(&'a [Q]) -> Result<Vec<SearchResult<K::Owned>>> + Sync + Send,
+    ) -> Result<Vec<SearchResult<K::Owned>>> {
+        let pieces = PIECES_A_THREAD * rayon::current_num_threads();
+        let queries = self.queries.len().div_ceil(pieces).clamp(1, MOST_QUERIES);
+        let found: Vec<Vec<_>> = self.queries.par_chunks(queries).map(some).collect::<Result<_>>()?;
+        Ok(found.into_iter().flatten().collect())
     }
 }
 

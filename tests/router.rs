@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
+use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -353,6 +354,46 @@ fn threads_get_the_answers_that_one_thread_gets() {
             assert_eq!(thread.join().unwrap(), alone);
         }
     });
+}
+
+#[test]
+fn a_batch_gives_what_its_queries_give_one_by_one() {
+    let (_folder, db) = trained();
+    let texts = texts(&db);
+    let queries = queries();
+    let queries: Vec<&[i8]> = queries.chunks_exact(DIM).collect();
+    let routed: &[Option<Effort>] = &[
+        None,
+        Some(WIDE),
+        Some(Effort { mode: Mode::Lazy, ..WIDE }),
+        Some(Effort { farthest: Some(0.8), ..WIDE }),
+    ];
+    for effort in routed {
+        let before = texts.routing_metrics().unwrap();
+        let alone = queries.iter().map(|query| {
+            let search = texts.search(*query).k(K);
+            effort.map_or_else(|| texts.search(*query).k(K).ef(50), |effort| search.routed(effort)).run()
+        });
+        let alone: Vec<_> = alone.map(Result::unwrap).collect();
+        let between = texts.routing_metrics().unwrap();
+        for threads in [1, 3] {
+            let batch = texts.search_batch(&queries).k(K).threads(NonZero::new(threads).unwrap());
+            let batch = effort
+                .map_or_else(|| texts.search_batch(&queries).k(K).ef(50), |effort| batch.routed(effort));
+            assert_eq!(batch.run().unwrap(), alone, "{effort:?}, {threads} threads");
+        }
+        let after = texts.routing_metrics().unwrap();
+        assert_eq!(after.routed - between.routed, 2 * (between.routed - before.routed));
+        assert_eq!(after.fallbacks - between.fallbacks, 2 * (between.fallbacks - before.fallbacks));
+        assert_eq!(after.strange - between.strange, 2 * (between.strange - before.strange));
+        assert_eq!(after.key_scores - between.key_scores, 2 * (between.key_scores - before.key_scores));
+    }
+    let greedy = texts.search_batch(&queries).k(K).greedy(Some(50)).run().unwrap();
+    assert!(greedy.iter().all(|found| !found.stats.routed));
+    let short = [queries[0], &queries[1][..7]];
+    let refused = texts.search_batch(&short).k(K).routed(WIDE).run();
+    let message = refused.unwrap_err().to_string();
+    assert!(message.contains("384") && message.contains('7'), "{message}");
 }
 
 #[test]

@@ -35,6 +35,11 @@ macro_rules! from_slice {
                 VectorRef::$variant(coordinates)
             }
         }
+        impl<'a> From<&'a &[$number]> for VectorRef<'a> {
+            fn from(coordinates: &'a &[$number]) -> VectorRef<'a> {
+                VectorRef::$variant(coordinates)
+            }
+        }
         impl<'a, const N: usize> From<&'a [$number; N]> for VectorRef<'a> {
             fn from(coordinates: &'a [$number; N]) -> VectorRef<'a> {
                 VectorRef::$variant(coordinates)
@@ -48,6 +53,12 @@ macro_rules! from_slice {
     )*};
 }
 from_slice!(f32 => F32, f16 => F16, bf16 => BF16, i8 => I8, u8 => U8);
+
+impl<'a> From<&VectorRef<'a>> for VectorRef<'a> {
+    fn from(vector: &VectorRef<'a>) -> VectorRef<'a> {
+        *vector
+    }
+}
 
 impl<'a> VectorRef<'a> {
     /// The vectors of `dim` coordinates that lie one behind the other in this one; the last may be shorter.

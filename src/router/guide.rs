@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use redknot_gnn::routing::{Calibration, Effort, Keys, Plan, RouteError, Router};
+use redknot_gnn::routing::{Calibration, Effort, Keys, Plan, RouteError, Routed, Router};
 use redknot_index::{Found, Reader, SearchParams};
 use redknot_storage::{ArrayId, Snapshot, View};
 
 use super::RoutingMetrics;
 use super::cache::{Inline, Loaded, Routers};
+use super::metrics::Counts;
 use crate::answer::Answer;
 use crate::catalog::Record;
 use crate::error::{Error, Result};
@@ -55,7 +56,9 @@ impl Guide {
         let greedy = match self.plan(ask)? {
             Plan::Greedy(ef) => ef,
             Plan::Routed(effort) => {
-                if let Some(answer) = self.route(view, reader, query, ask.k, &effort) {
+                let routed =
+                    self.follow(view, |router, keys| router.search(reader, keys, query, ask.k, &effort));
+                if let Some(answer) = routed.and_then(|(counts, routed)| counted(counts, routed)) {
                     return Ok(answer);
                 }
                 self.greedy_effort(ask)?
@@ -63,6 +66,48 @@ impl Guide {
         };
         let found = reader.search(query, SearchParams { k: ask.k, ef: greedy })?;
         Ok(Answer::unrouted(found))
+    }
+
+    /// The same for many queries.
+    pub(crate) fn search_many(
+        &self,
+        view: &impl View,
+        reader: &Reader<'_>,
+        queries: &[Vec<u8>],
+        ask: &Ask,
+    ) -> Result<Vec<Answer>> {
+        let Plan::Routed(effort) = self.plan(ask)? else {
+            return queries.iter().map(|query| self.search(view, reader, query, ask)).collect();
+        };
+        let rows = || queries.iter().map(Vec::as_slice);
+        let routed =
+            self.follow(view, |router, keys| router.search_many(reader, keys, rows(), ask.k, &effort));
+        let mut answers = match routed {
+            Some((counts, Ok(routed))) => routed.into_iter().map(|routed| counted(counts, routed)).collect(),
+            Some((counts, Err(error))) => {
+                queries.iter().for_each(|_| fall_back(counts, &error));
+                Vec::new()
+            }
+            None => Vec::new(),
+        };
+        answers.resize_with(queries.len(), || None);
+        let params = SearchParams { k: ask.k, ef: self.greedy_effort(ask)? };
+        let greedy = |query: &Vec<u8>| Ok(Answer::unrouted(reader.search(query, params)?));
+        let answers = answers.into_iter().zip(queries);
+        answers.map(|(answer, query)| answer.map_or_else(|| greedy(query), Ok)).collect()
+    }
+
+    /// Hands the router and its keys to `search`, if there are any, and returns where it is counted what came of it.
+    fn follow<T>(
+        &self,
+        view: &impl View,
+        search: impl FnOnce(&Router, Keys<'_>) -> std::result::Result<T, RouteError>,
+    ) -> Option<(&Counts, std::result::Result<T, RouteError>)> {
+        let (loaded, keys) = (self.loaded.as_deref()?, self.keys?);
+        let inline = self.inline.as_deref().map(|inline| &inline.graph);
+        let keys = view.rows(keys).map_err(RouteError::Keys);
+        let found = keys.and_then(|keys| search(&loaded.router, Keys::new(keys).with_inline(inline)));
+        Some((&loaded.counts, found))
     }
 
     /// The effort of a greedy search that gives what `ask` wants.
@@ -137,42 +182,34 @@ impl Guide {
             calibrated: calibration.map(|calibration| calibration.k),
         })
     }
+}
 
-    /// Follows the keys. `None` where that fails: greedy search answers then.
-    fn route(
-        &self,
-        view: &impl View,
-        reader: &Reader<'_>,
-        query: &[u8],
-        k: usize,
-        effort: &Effort,
-    ) -> Option<Answer> {
-        let (loaded, keys) = (self.loaded.as_deref()?, self.keys?);
-        let rows = view.rows(keys).map_err(RouteError::Keys);
-        let inline = self.inline.as_deref().map(|inline| &inline.graph);
-        let keys = rows.map(|rows| Keys::new(rows).with_inline(inline));
-        let routed = keys.and_then(|keys| loaded.router.search(reader, keys, query, k, effort));
-        match routed {
-            Ok(routed) => {
-                loaded.counts.count(&routed);
-                let key_scores = routed.key_scores;
-                let found = Found {
-                    neighbors: routed.neighbors,
-                    exact: routed.exact,
-                    distances: routed.distances,
-                    hops: routed.hops,
-                };
-                Some(Answer { found, key_scores, inferences: 0, routed: true })
-            }
-            Err(RouteError::Strange { .. }) => {
-                loaded.counts.count_strange();
-                None
-            }
-            Err(error) => {
-                loaded.counts.count_fallback();
-                tracing::debug!(%error, "a search could not be routed and is answered greedily");
-                None
-            }
+/// The answer of a routed search; `None` where there is none.
+fn counted(counts: &Counts, routed: std::result::Result<Routed, RouteError>) -> Option<Answer> {
+    match routed {
+        Ok(routed) => {
+            counts.count(&routed);
+            let key_scores = routed.key_scores;
+            let found = Found {
+                neighbors: routed.neighbors,
+                exact: routed.exact,
+                distances: routed.distances,
+                hops: routed.hops,
+            };
+            Some(Answer { found, key_scores, inferences: 0, routed: true })
+        }
+        Err(RouteError::Strange { .. }) => {
+            counts.count_strange();
+            None
+        }
+        Err(error) => {
+            fall_back(counts, &error);
+            None
         }
     }
+}
+
+fn fall_back(counts: &Counts, error: &RouteError) {
+    counts.count_fallback();
+    tracing::debug!(%error, "a search could not be routed and is answered greedily");
 }

@@ -158,12 +158,17 @@ impl Clone for BlockTable {
 #[inline(always)]
 pub fn prefetch<T: ?Sized>(value: &T) {
     #[cfg(target_arch = "x86_64")]
-    for offset in (0..size_of_val(value)).step_by(ALIGN) {
+    {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch is a hint; it reads no memory that the program could observe. The offset lies in the value.
-        #[expect(unsafe_code, reason = "prefetching is an intrinsic")]
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(ptr::from_ref(value).cast::<i8>().add(offset));
+        let start = ptr::from_ref(value).cast::<i8>();
+        // A value that does not begin with a line may reach into one more than its length says.
+        let before = start.addr() % ALIGN;
+        for offset in (0..before + size_of_val(value)).step_by(ALIGN) {
+            // SAFETY: a prefetch is a hint; it reads no memory that the program could observe, whatever the address.
+            #[expect(unsafe_code, reason = "prefetching is an intrinsic")]
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T0>(start.wrapping_sub(before).wrapping_add(offset));
+            }
         }
     }
     #[cfg(not(target_arch = "x86_64"))]

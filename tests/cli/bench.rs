@@ -104,7 +104,7 @@ fn without_ground_truth_it_is_computed() {
         .run("bench db --queries queries.npy --gt gt.npy --efforts 40,10,20 --rounds 1 --json")
         .json(0);
     let computed = scratch
-        .run("bench db --queries queries.npy --efforts 10,20,40 --rounds 1 --threads 2 --json")
+        .run("bench db --queries queries.npy --efforts 10,20,40 --rounds 1 --threads 2 --batch 7 --json")
         .json(0);
     for (given, computed) in points(&given).iter().zip(points(&computed)) {
         for field in ["effort", "recall", "distances", "hops"] {

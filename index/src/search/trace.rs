@@ -36,3 +36,35 @@ pub trait Trace {
 }
 
 impl Trace for () {}
+
+impl<T: Trace> Trace for &mut T {
+    #[inline(always)]
+    fn enter(&mut self, node: u32) {
+        (**self).enter(node);
+    }
+
+    #[inline(always)]
+    fn descend(&mut self, layer: u8, node: u32) {
+        (**self).descend(layer, node);
+    }
+
+    #[inline(always)]
+    fn expand(&mut self, node: u32, bound: Option<f32>) {
+        (**self).expand(node, bound);
+    }
+
+    #[inline(always)]
+    fn score(&mut self, neighbor: Neighbor, kept: bool) {
+        (**self).score(neighbor, kept);
+    }
+
+    #[inline(always)]
+    fn measure(&mut self, neighbor: Neighbor, kept: bool) {
+        (**self).measure(neighbor, kept);
+    }
+
+    #[inline(always)]
+    fn rerank(&mut self) {
+        (**self).rerank();
+    }
+}

@@ -1,6 +1,6 @@
 //! A query, and what a search that is not the greedy one wants of a stored graph.
 
-use super::reader::Reader;
+use super::reader::{Found, Reader};
 use super::scan::Scan;
 use super::{StoredRows, UNLINKED, level_of};
 use crate::search::{Adjacency, Query, Searcher, keep_unvisited};
@@ -112,6 +112,14 @@ impl Probe<'_, '_> {
         let rows = StoredRows(self.reader.vectors);
         let searcher = Searcher { graph: &self.reader.links, rows: &rows, kernel: &self.reader.kernel };
         searcher.neighbors(self.query, nodes, each)
+    }
+
+    /// The `k` nearest rows of all, as [`Reader::search_exact`] finds them.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where a vector cannot be read.
+    pub fn search_exact(&self, k: usize) -> Result<Found, Error> {
+        self.reader.search_exact(self.bytes, k, None)
     }
 
     /// Merges the nearest of the nodes that are not in the graph into the sorted `neighbors`, of which `k` are kept;

@@ -167,31 +167,69 @@ impl<K> Pass<K> {
     }
 }
 
-/// Answers every query once, `threads` of them at a time.
+/// A search of one query or of many, told how hard to look.
+macro_rules! with_effort {
+    ($search:expr, $effort:expr) => {
+        match $effort {
+            Effort::Ef(ef) => $search.ef(ef),
+            Effort::Greedy(ef) => $search.greedy(Some(ef)),
+            Effort::Recall(recall) => $search.recall(recall),
+            #[cfg(feature = "routing")]
+            Effort::Routed(effort) => $search.routed(effort),
+            Effort::Exact => $search.exact(),
+        }
+    };
+}
+
+/// How queries are handed to the collection.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) struct Calls {
+    /// Threads that ask side by side.
+    pub(in crate::cli) threads: NonZero<usize>,
+    /// Queries of one call: 1 for a search, more for a batch.
+    pub(in crate::cli) batch: NonZero<usize>,
+}
+
+impl Calls {
+    /// One query a call, one call at a time.
+    pub(in crate::cli) const ONE: Calls = Calls::of_one(NonZero::<usize>::MIN);
+
+    /// One query a call, on so many threads.
+    pub(in crate::cli) const fn of_one(threads: NonZero<usize>) -> Calls {
+        Calls { threads, batch: NonZero::<usize>::MIN }
+    }
+}
+
+/// Answers every query once.
 pub(in crate::cli) fn pass<K: RowKey, P: RowPayload>(
     collection: &Collection<K, P>,
     queries: &Queries,
     k: usize,
     effort: Effort,
-    threads: NonZero<usize>,
+    calls: Calls,
 ) -> Result<Pass<K::Owned>, CliError> {
+    let Calls { threads, batch } = calls;
     let next = AtomicUsize::new(0);
     let work = || -> Result<Vec<_>, CliError> {
         let mut answers = Vec::with_capacity(queries.len() / threads);
         loop {
-            let index = next.fetch_add(1, Relaxed);
+            let index = next.fetch_add(batch.get(), Relaxed);
             if index >= queries.len() {
                 return Ok(answers);
             }
+            if batch.get() > 1 {
+                let indices = index..queries.len().min(index + batch.get());
+                let vectors: Vec<VectorRef<'_>> = indices.clone().map(|index| queries.get(index)).collect();
+                let search = collection.search_batch(&vectors).k(k).threads(NonZero::<usize>::MIN);
+                let search = with_effort!(search, effort);
+                let start = Instant::now();
+                let results = search.run()?;
+                let time = start.elapsed();
+                answers.extend(indices.zip(results).map(|(index, result)| (index, result, time)));
+                continue;
+            }
             let search = collection.search(queries.get(index)).k(k);
-            let search = match effort {
-                Effort::Ef(ef) => search.ef(ef),
-                Effort::Greedy(ef) => search.greedy(Some(ef)),
-                Effort::Recall(recall) => search.recall(recall),
-                #[cfg(feature = "routing")]
-                Effort::Routed(effort) => search.routed(effort),
-                Effort::Exact => search.exact(),
-            };
+            let search = with_effort!(search, effort);
             let start = Instant::now();
             let result = search.run()?;
             answers.push((index, result, start.elapsed()));

@@ -21,7 +21,7 @@ use super::output::Output;
 use super::progress::Progress;
 use super::rows::{OnRows, RowKey, RowPayload, with_types_of};
 use super::vectors::Neighbours;
-use measure::{Effort, Queries};
+use measure::{Calls, Effort, Queries};
 use report::{Bench, Curve};
 use sweep::{Ladder, Sweep};
 use truth::{RowNames, Truth};
@@ -66,6 +66,10 @@ pub(super) struct Args {
     /// Threads that answer queries side by side.
     #[arg(long, default_value = "1")]
     threads: NonZero<usize>,
+
+    /// Queries that are asked in one call. Each thread answers those of a call together; their latency is that of the call.
+    #[arg(long, default_value = "1", value_name = "QUERIES")]
+    batch: NonZero<usize>,
 
     /// Rounds; each measures every effort of every policy once, and medians are reported.
     #[arg(long, default_value = "5")]
@@ -181,7 +185,7 @@ impl OnRows for BenchOne<'_> {
             queries: &queries,
             truth: &truth,
             k: args.k,
-            threads: args.threads,
+            calls: Calls { threads: args.threads, batch: args.batch },
         };
         // Whether programs read the result or people do, a terminal can show how far it is.
         let progress = Progress::new(Output { json: args.json.is_some() }, "bench", "passes");

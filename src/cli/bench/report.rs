@@ -33,6 +33,8 @@ pub(in crate::cli) struct Bench {
     pub(super) queries: usize,
     pub(super) k: usize,
     threads: usize,
+    /// Queries of one call.
+    batch: usize,
     rounds: usize,
     file_bytes: Option<u64>,
     cache_bytes: usize,
@@ -103,6 +105,7 @@ impl Bench {
             queries,
             k: args.k,
             threads: args.threads.get(),
+            batch: args.batch.get(),
             rounds: args.rounds.get(),
             file_bytes: database.stats().ok().map(|stats| stats.file_bytes),
             cache_bytes: args.database.cache_mib << 20,
@@ -121,7 +124,7 @@ impl Report for Bench {
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(
             out,
-            "{}: {} rows, {} × {} {}, {} queries, k = {}, {} thread(s), medians of {} rounds",
+            "{}: {} rows, {} × {} {}, {} queries, k = {}, {} thread(s), {} a call, medians of {} rounds",
             self.collection,
             count(self.rows),
             self.dim,
@@ -130,6 +133,7 @@ impl Report for Bench {
             count(self.queries as u64),
             self.k,
             self.threads,
+            self.batch,
             self.rounds
         )?;
         if self.unlinked > 0 {

@@ -6,7 +6,7 @@ use std::num::NonZero;
 use redknot::{Collection, Key, SearchResult};
 use serde::Serialize;
 
-use super::measure::{Costs, Effort, Pass, Queries, Speed, pass};
+use super::measure::{Calls, Costs, Effort, Pass, Queries, Speed, pass};
 use super::truth::Truth;
 use crate::cli::error::CliError;
 use crate::cli::memory;
@@ -62,7 +62,7 @@ pub(super) struct Sweep<'a, K: RowKey, P: RowPayload> {
     pub(super) queries: &'a Queries,
     pub(super) truth: &'a Truth<K::Owned>,
     pub(super) k: usize,
-    pub(super) threads: NonZero<usize>,
+    pub(super) calls: Calls,
 }
 
 /// A point whose speed is still being measured.
@@ -121,7 +121,7 @@ impl<K: RowKey, P: RowPayload> Sweep<'_, K, P> {
 
     /// One pass at `effort`.
     pub(super) fn pass(&self, effort: Effort) -> Result<Pass<K::Owned>, CliError> {
-        pass(self.collection, self.queries, self.k, effort, self.threads)
+        pass(self.collection, self.queries, self.k, effort, self.calls)
     }
 
     fn rung(&self, ladder: usize, effort: Effort) -> Result<Rung, CliError> {

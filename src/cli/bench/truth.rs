@@ -6,7 +6,7 @@ use std::path::Path;
 
 use redknot::{Collection, Metric, SearchResult};
 
-use super::measure::{Effort, Queries, pass};
+use super::measure::{Calls, Effort, Queries, pass};
 use crate::cli::error::CliError;
 use crate::cli::rows::{RowKey, RowPayload};
 use crate::cli::vectors::{Neighbours, read_lines};
@@ -116,7 +116,7 @@ impl<K: Ord + Clone> Truth<K> {
         k: usize,
         threads: NonZero<usize>,
     ) -> Result<Self, CliError> {
-        let nearest = pass(collection, queries, k, Effort::Exact, threads)?.keys();
+        let nearest = pass(collection, queries, k, Effort::Exact, Calls::of_one(threads))?.keys();
         Ok(Self { nearest })
     }
 

@@ -1,14 +1,12 @@
 //! Training a router, and what it does with queries that it has not seen.
 
-use std::num::NonZero;
-
 use redknot::Database;
 use redknot::routing::{Level, Plan};
 use redknot::train::TrainOptions;
 
 use super::data::Data;
 use super::{COLLECTION, K, Stage};
-use crate::cli::bench::measure::{Effort, pass};
+use crate::cli::bench::measure::{Calls, Effort, pass};
 use crate::cli::error::CliError;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output::{rate, table};
@@ -41,7 +39,7 @@ pub(super) fn learn(
     let (queries, truth) = data.questions(&collection, quick)?;
     let mut shown = table(&["", "recall@10", "queries/s", "distances a query", "keys", "hops"], &[0]);
     let mut measure = |label: String, effort: Effort| -> Result<(f64, f64), CliError> {
-        let pass = pass(&collection, &queries, K, effort, NonZero::<usize>::MIN)?;
+        let pass = pass(&collection, &queries, K, effort, Calls::ONE)?;
         let (costs, speed) = (pass.costs(), pass.speed());
         let recall = truth.recall(&collection, &queries, &pass.results)?;
         shown.add_row([

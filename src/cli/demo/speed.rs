@@ -1,6 +1,5 @@
 //! The index against looking at every row, both held against the exact answers.
 
-use std::num::NonZero;
 use std::path::Path;
 
 use redknot::Database;
@@ -8,7 +7,7 @@ use redknot::Database;
 use super::data::Data;
 use super::{COLLECTION, K, Stage};
 use crate::cli::bench::interpolate::Point;
-use crate::cli::bench::measure::{Costs, Effort, Pass, pass};
+use crate::cli::bench::measure::{Calls, Costs, Effort, Pass, pass};
 use crate::cli::bench::plot::{self, Series};
 use crate::cli::error::CliError;
 use crate::cli::output::{rate, table};
@@ -38,9 +37,9 @@ pub(super) fn measure(
     let collection = read.open_collection_named::<u64, &'static str>(COLLECTION)?;
     let (queries, truth) = data.questions(&collection, quick)?;
     let one_pass = |effort| -> Result<Pass<u64>, CliError> {
-        let mut best = pass(&collection, &queries, K, effort, NonZero::<usize>::MIN)?;
+        let mut best = pass(&collection, &queries, K, effort, Calls::ONE)?;
         for _ in 1..if effort == Effort::Exact { 1 } else { ROUNDS } {
-            let again = pass(&collection, &queries, K, effort, NonZero::<usize>::MIN)?;
+            let again = pass(&collection, &queries, K, effort, Calls::ONE)?;
             if again.speed().qps > best.speed().qps {
                 best = again;
             }

@@ -55,7 +55,7 @@ impl<T: Trace> Walk<'_, '_, T> {
     fn measure(&mut self, nodes: &[u32]) -> Result<(), RouteError> {
         self.distances += nodes.len() as u64;
         let pool = &mut self.scratch.pool;
-        let trace = &mut *self.trace;
+        let trace = &mut self.trace;
         Ok(self.probe.distances(nodes, |neighbor: Neighbor| {
             let place = pool.insert(neighbor);
             trace.measure(neighbor, place.is_some());

@@ -2,11 +2,12 @@
 
 mod filter;
 mod lazy;
+mod many;
 mod rerank;
 mod route;
 mod walk;
 
-use redknot_index::{Candidates, Metric, Neighbor, Reader, ScratchPool, Trace, Visited, decode_into};
+use redknot_index::{Candidates, Metric, Neighbor, Probe, Reader, ScratchPool, Trace, Visited, decode_into};
 use redknot_storage::Rows;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,7 @@ use super::{
     Effort, EncodedQuery, InlineGraph, KeyModel, Landmarks, Mode, ModelError, QueryEncoder, RouteError,
     normalize,
 };
-use walk::{BATCH, Walk, smallest};
+use walk::{BATCH, SOON, Walk, smallest};
 
 /// Why a search ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -166,35 +167,18 @@ impl Router {
         effort: &Effort,
         trace: &mut impl Trace,
     ) -> Result<Routed, RouteError> {
-        effort.check()?;
-        let unit = self.check(reader, keys)?;
-        let probe = reader.probe(query)?;
-        let k = k.min(reader.live() as usize);
+        let setting = self.setting(reader, keys, k, effort)?;
         SCRATCHES.with(|scratch| {
-            self.encode(reader, query, scratch)?;
-            let mut walk =
-                Walk::new(&self.encoder, probe, keys, scratch, k, *effort, unit, reader.live(), trace);
-            let stop = match (k, effort.mode) {
+            let probe = setting.encode(query, scratch)?;
+            let mut walk = Walk::new(&setting, probe, scratch, SOON, trace);
+            let stop = match (setting.k, effort.mode) {
                 (0, _) if probe.entry().is_none() => StopReason::NoGraph,
                 (0, _) => StopReason::Exhausted,
                 (_, Mode::Route) => walk.route(&self.landmarks)?,
                 (_, Mode::Lazy) => walk.lazy(&self.landmarks)?,
                 (_, Mode::Filter) => walk.filter(&self.landmarks)?,
             };
-            let (distances, key_scores, hops) = (walk.distances, walk.key_scores, walk.hops);
-            let results = if effort.mode == Mode::Filter { &scratch.pool } else { &scratch.nearest };
-            let neighbors = results.iter().take(k).collect();
-            let exact = stop == StopReason::NoGraph;
-            let mut routed = Routed { neighbors, exact, distances, key_scores, hops, stop };
-            if k > 0 {
-                routed.distances += probe.scan_unlinked(k, &mut routed.neighbors)?;
-            }
-            if routed.neighbors.len() < k {
-                let found = reader.search_exact(query, k, None)?;
-                routed.distances += found.distances;
-                (routed.neighbors, routed.exact, routed.stop) = (found.neighbors, true, StopReason::Scanned);
-            }
-            Ok(routed)
+            setting.finish(&walk, stop)
         })
     }
 
@@ -209,6 +193,22 @@ impl Router {
             let estimates = scratch.score_landmarks(&self.encoder, &self.landmarks);
             Ok(smallest(estimates).map(|(_, estimate)| estimate))
         })
+    }
+
+    /// Checks what does not depend on the query.
+    fn setting<'a, 'v>(
+        &'a self,
+        reader: &'a Reader<'v>,
+        keys: Keys<'v>,
+        k: usize,
+        effort: &Effort,
+    ) -> Result<Setting<'a, 'v>, RouteError> {
+        effort.check()?;
+        let unit = self.check(reader, keys)?;
+        // No list need be longer than there are rows.
+        let live = reader.live() as usize;
+        let effort = Effort { rerank: effort.rerank.min(live), ef: effort.ef.min(live), ..*effort };
+        Ok(Setting { router: self, reader, keys, k: k.min(live), effort, unit })
     }
 
     /// How many units of an estimate make one of the index's distances.
@@ -245,5 +245,49 @@ impl Router {
             normalize(&mut scratch.query)?;
         }
         Ok(self.encoder.encode(&scratch.query, &mut scratch.encoded)?)
+    }
+}
+
+/// What the searches of one call share.
+struct Setting<'a, 'v> {
+    router: &'a Router,
+    reader: &'a Reader<'v>,
+    keys: Keys<'v>,
+    /// At most as many as there are rows.
+    k: usize,
+    effort: Effort,
+    /// How many units of an estimate make one of the index's distances.
+    unit: f32,
+}
+
+impl<'v> Setting<'_, 'v> {
+    /// Encodes a query into `scratch`.
+    fn encode<'q>(&self, query: &'q [u8], scratch: &mut Scratch) -> Result<Probe<'q, 'v>, RouteError> {
+        let probe = self.reader.probe(query)?;
+        self.router.encode(self.reader, query, scratch)?;
+        Ok(probe)
+    }
+
+    /// The answer of a search that came to its end.
+    fn finish<T: Trace>(&self, walk: &Walk<'_, 'v, T>, stop: StopReason) -> Result<Routed, RouteError> {
+        let scratch = &*walk.scratch;
+        let results = if walk.effort.mode == Mode::Filter { &scratch.pool } else { &scratch.nearest };
+        let mut routed = Routed {
+            neighbors: results.iter().take(self.k).collect(),
+            exact: stop == StopReason::NoGraph,
+            distances: walk.distances,
+            key_scores: walk.key_scores,
+            hops: walk.hops,
+            stop,
+        };
+        if self.k > 0 {
+            routed.distances += walk.probe.scan_unlinked(self.k, &mut routed.neighbors)?;
+        }
+        if routed.neighbors.len() < self.k {
+            let found = walk.probe.search_exact(self.k)?;
+            routed.distances += found.distances;
+            (routed.neighbors, routed.exact, routed.stop) = (found.neighbors, true, StopReason::Scanned);
+        }
+        Ok(routed)
     }
 }

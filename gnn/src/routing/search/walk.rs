@@ -3,7 +3,7 @@
 use redknot_index::{Neighbor, Probe, Trace, Visited};
 use redknot_storage::prefetch;
 
-use super::{Keys, Scratch, StopReason};
+use super::{Keys, Scratch, Setting, StopReason};
 use crate::routing::effort::widen;
 use crate::routing::inline::{InlineGraph, InlineRow};
 use crate::routing::{Effort, Landmarks, Mode, QueryEncoder, RouteError};
@@ -11,7 +11,7 @@ use crate::routing::{Effort, Landmarks, Mode, QueryEncoder, RouteError};
 /// Keys scored in one call of the kernel.
 pub(super) const BATCH: usize = 32;
 /// The links of a candidate this near to being expanded are about to be read.
-const SOON: usize = 4;
+pub(super) const SOON: usize = 4;
 
 /// One search under way.
 pub(super) struct Walk<'w, 'v, T> {
@@ -26,29 +26,39 @@ pub(super) struct Walk<'w, 'v, T> {
     pub(super) distances: u64,
     pub(super) key_scores: u64,
     pub(super) hops: u64,
-    pub(super) trace: &'w mut T,
+    /// Places of candidates whose links are fetched when they come in.
+    pub(super) ahead: usize,
+    pub(super) trace: T,
 }
 
 impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
-    #[expect(clippy::too_many_arguments, reason = "what one search is made of, put together in one place")]
+    /// A search for the query that was encoded into `scratch` last.
     pub(super) fn new(
-        encoder: &'w QueryEncoder,
+        setting: &Setting<'w, 'v>,
         probe: Probe<'w, 'v>,
-        keys: Keys<'v>,
         scratch: &'w mut Scratch,
-        k: usize,
-        effort: Effort,
-        unit: f32,
-        live: u32,
-        trace: &'w mut T,
+        ahead: usize,
+        trace: T,
     ) -> Walk<'w, 'v, T> {
+        let &Setting { router, keys, k, effort, unit, .. } = setting;
         probe.reset(&mut scratch.visited);
-        // No list need be longer than there are rows.
-        let live = live as usize;
-        let effort = Effort { rerank: effort.rerank.min(live), ef: effort.ef.min(live), ..effort };
         scratch.pool.reset(effort.ef.max(effort.rerank).max(k));
         scratch.nearest.reset(k);
-        Walk { encoder, probe, keys, scratch, k, effort, unit, distances: 0, key_scores: 0, hops: 0, trace }
+        let encoder = &router.encoder;
+        Walk {
+            encoder,
+            probe,
+            keys,
+            scratch,
+            k,
+            effort,
+            unit,
+            distances: 0,
+            key_scores: 0,
+            hops: 0,
+            ahead,
+            trace,
+        }
     }
 
     /// The node to begin with, with its estimate, marked as visited: the best landmark that is still in the graph, else
@@ -109,19 +119,53 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
     /// `scratch.links`, with their estimates in `scratch.estimates`.
     #[inline]
     pub(super) fn expand(&mut self, node: u32) -> Result<usize, RouteError> {
-        self.hops += 1;
         if let Some(inline) = self.keys.inline {
+            self.hops += 1;
             return self.expand_inline(inline, node);
         }
-        let Scratch { visited, links, .. } = &mut *self.scratch;
-        let count = self.probe.unvisited_links(node, visited, links)?.len();
+        let count = self.unvisited(node)?;
         self.score(count)?;
         Ok(count)
     }
 
+    /// The first part of [`Walk::expand`] where links and keys lie apart: finds the nodes that were not seen before.
+    #[inline]
+    pub(super) fn unvisited(&mut self, node: u32) -> Result<usize, RouteError> {
+        self.hops += 1;
+        let Scratch { visited, links, .. } = &mut *self.scratch;
+        Ok(self.probe.unvisited_links(node, visited, links)?.len())
+    }
+
+    /// Fetches the keys of the first `count` of `scratch.links`.
+    #[inline]
+    pub(super) fn prefetch_keys(&self, count: usize) {
+        self.scratch.links[..count].iter().for_each(|&id| self.keys.rows.prefetch(id));
+    }
+
+    /// Fetches what [`Walk::prefetch_links`] reads.
+    #[inline]
+    pub(super) fn prefetch_place(&self, node: u32) {
+        self.probe.prefetch_place(node);
+    }
+
+    /// Fetches what [`Walk::expand`] reads first.
+    #[inline]
+    pub(super) fn prefetch_links(&self, node: u32) {
+        match self.keys.inline {
+            Some(inline) => inline.prefetch(node),
+            None => self.probe.prefetch_links(node),
+        }
+    }
+
+    /// Whether links and keys lie in one place.
+    #[inline]
+    pub(super) fn is_inline(&self) -> bool {
+        self.keys.inline.is_some()
+    }
+
     /// Estimates for the first `count` of `scratch.links`.
     #[inline]
-    fn score(&mut self, count: usize) -> Result<(), RouteError> {
+    pub(super) fn score(&mut self, count: usize) -> Result<(), RouteError> {
         let Scratch { links, estimates, encoded, .. } = &mut *self.scratch;
         if estimates.len() < count {
             estimates.resize(count, 0.0);
@@ -174,7 +218,7 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
         for (&id, &distance) in links[..count].iter().zip(&*estimates) {
             let place = if distance < bound { pool.insert(Neighbor { id, distance }) } else { None };
             self.trace.score(Neighbor { id, distance: distance / self.unit }, place.is_some());
-            if place.is_some_and(|place| place < SOON) {
+            if place.is_some_and(|place| place < self.ahead) {
                 match self.keys.inline {
                     Some(inline) => inline.prefetch(id),
                     None => self.probe.prefetch_place(id),
@@ -245,7 +289,7 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
     pub(super) fn add_exact(&mut self, nodes: &[u32]) -> Result<(), RouteError> {
         self.distances += nodes.len() as u64;
         let nearest = &mut self.scratch.nearest;
-        let trace = &mut *self.trace;
+        let trace = &mut self.trace;
         Ok(self.probe.distances(nodes, |neighbor| {
             let place = nearest.insert(neighbor);
             trace.measure(neighbor, place.is_some());
