@@ -112,7 +112,7 @@ fn without_ground_truth_it_is_computed() {
         }
     }
     let limited =
-        scratch.run("bench db --queries queries.npy --limit 7 --efforts 10 --rounds 1 --json").json(0);
+        scratch.run("bench db --queries queries.npy --limit 7 --batch 18446744073709551615 --threads 3 --efforts 10 --rounds 1 --json").json(0);
     assert_eq!(limited["queries"], 7);
 }
 

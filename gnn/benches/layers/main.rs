@@ -1,7 +1,7 @@
 //! One forward pass of each layer: time and peak memory, beside PyTorch Geometric if there is one.
 //!
 //! `cargo bench -p redknot-gnn --features gnn-all --bench layers -- [--python PYTHON] [--rounds N] [--threads N] [--block N]`: 10,000
-//! nodes, 100,000 edges, 256 numbers in and out. PYTHON has what `requirements.txt` here lists. The two take turns,
+//! nodes, 100,000 edges, 256 numbers in and out, warm. PYTHON has what `requirements.txt` here lists. The two take turns,
 //! pass by pass, on the same graph, weights and number of threads; PyTorch Geometric's time is that of the faster of
 //! the forms in which it takes the graph, and its rows must equal these.
 
@@ -22,6 +22,8 @@ const WIDTH: usize = 256;
 const SEED: u64 = 4;
 /// Threads of OpenMP go on spinning for 200 ms after their work: nobody is timed while the other's still do.
 const REST: Duration = Duration::from_millis(250);
+/// Passes before each that is timed, after the rest, in which caches and processors cool down: times are of warm passes.
+const WARM: usize = 3;
 
 struct Arguments {
     python: Option<String>,
@@ -118,13 +120,16 @@ fn measure(
     let (mut own, mut others, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..arguments.rounds {
         rest(peer.is_some());
+        for _ in 0..WARM {
+            drop(model.forward(graph, x, &options)?);
+        }
         let start = Instant::now();
         let out = model.forward(graph, x, &options)?;
         own.push(start.elapsed().as_secs_f64() * 1e3);
         drop(out);
         if let Some(peer) = peer.as_deref_mut() {
             rest(true);
-            others.push(peer.run()?);
+            others.push(peer.run(WARM)?);
             ratios.push(own[own.len() - 1] / others[others.len() - 1]);
         }
     }

@@ -86,9 +86,9 @@ impl Peer {
         Ok(())
     }
 
-    /// Milliseconds of a pass in the faster of the forms.
-    pub(crate) fn run(&mut self) -> Result<f64> {
-        let reply = self.ask(&json!({"op": "run"}))?;
+    /// Milliseconds of a pass after `warm` others, in the faster of the forms.
+    pub(crate) fn run(&mut self, warm: usize) -> Result<f64> {
+        let reply = self.ask(&json!({"op": "run", "warm": warm}))?;
         let times = self.forms.iter().filter_map(|form| reply[form].as_f64());
         times.min_by(f64::total_cmp).ok_or_else(|| "the worker gave no times".into())
     }

@@ -208,17 +208,18 @@ pub(in crate::cli) fn pass<K: RowKey, P: RowPayload>(
     effort: Effort,
     calls: Calls,
 ) -> Result<Pass<K::Owned>, CliError> {
-    let Calls { threads, batch } = calls;
+    let threads = calls.threads;
+    let batch = calls.batch.get().min(queries.len()).max(1);
     let next = AtomicUsize::new(0);
     let work = || -> Result<Vec<_>, CliError> {
         let mut answers = Vec::with_capacity(queries.len() / threads);
         loop {
-            let index = next.fetch_add(batch.get(), Relaxed);
+            let index = next.fetch_add(batch, Relaxed);
             if index >= queries.len() {
                 return Ok(answers);
             }
-            if batch.get() > 1 {
-                let indices = index..queries.len().min(index + batch.get());
+            if batch > 1 {
+                let indices = index..queries.len().min(index + batch);
                 let vectors: Vec<VectorRef<'_>> = indices.clone().map(|index| queries.get(index)).collect();
                 let search = collection.search_batch(&vectors).k(k).threads(NonZero::<usize>::MIN);
                 let search = with_effort!(search, effort);
