@@ -76,25 +76,39 @@ impl Guide {
         queries: &[Vec<u8>],
         ask: &Ask,
     ) -> Result<Vec<Answer>> {
-        let Plan::Routed(effort) = self.plan(ask)? else {
-            return queries.iter().map(|query| self.search(view, reader, query, ask)).collect();
+        let (mut answers, ef) = match self.plan(ask)? {
+            Plan::Greedy(ef) => (Vec::new(), ef),
+            Plan::Routed(effort) => {
+                (self.route_many(view, reader, queries, ask.k, &effort), self.greedy_effort(ask)?)
+            }
         };
+        answers.resize_with(queries.len(), || None);
+        let greedy = |query: &Vec<u8>| {
+            let found = reader.search(query, SearchParams { k: ask.k, ef })?;
+            Ok(Answer::unrouted(found))
+        };
+        let answers = answers.into_iter().zip(queries);
+        answers.map(|(answer, query)| answer.map_or_else(|| greedy(query), Ok)).collect()
+    }
+
+    /// The answers of the router, as far as it has any.
+    fn route_many(
+        &self,
+        view: &impl View,
+        reader: &Reader<'_>,
+        queries: &[Vec<u8>],
+        k: usize,
+        effort: &Effort,
+    ) -> Vec<Option<Answer>> {
         let rows = || queries.iter().map(Vec::as_slice);
-        let routed =
-            self.follow(view, |router, keys| router.search_many(reader, keys, rows(), ask.k, &effort));
-        let mut answers = match routed {
+        match self.follow(view, |router, keys| router.search_many(reader, keys, rows(), k, effort)) {
             Some((counts, Ok(routed))) => routed.into_iter().map(|routed| counted(counts, routed)).collect(),
             Some((counts, Err(error))) => {
                 queries.iter().for_each(|_| fall_back(counts, &error));
                 Vec::new()
             }
             None => Vec::new(),
-        };
-        answers.resize_with(queries.len(), || None);
-        let params = SearchParams { k: ask.k, ef: self.greedy_effort(ask)? };
-        let greedy = |query: &Vec<u8>| Ok(Answer::unrouted(reader.search(query, params)?));
-        let answers = answers.into_iter().zip(queries);
-        answers.map(|(answer, query)| answer.map_or_else(|| greedy(query), Ok)).collect()
+        }
     }
 
     /// Hands the router and its keys to `search`, if there are any, and returns where it is counted what came of it.

@@ -1,7 +1,5 @@
 //! Classes of nodes, learned from the labels of some.
 
-use std::collections::HashMap;
-
 use candle_core::{Device, Tensor};
 use candle_nn::loss::cross_entropy;
 
@@ -9,6 +7,7 @@ use crate::layers::{GnnError, Graph, ModelDescription};
 
 use super::fit::{Objective, fit};
 use super::metrics::accuracy;
+use super::parts::Parts;
 use super::{Features, LearnError, LearnOptions, Learned, OnLearnProgress};
 
 /// Nodes with labels, split in three parts (Kipf & Welling 2017). The model sees the features and edges of all nodes and
@@ -59,33 +58,20 @@ impl NodeClassification<'_> {
             let (what, got) = ("labels of nodes", self.labels.len());
             return Err(GnnError::Shape { what, expected: nodes as usize, got }.into());
         }
-        let parts = [("training", self.training), ("validation", self.validation), ("test", self.test)];
-        let mut part_of = HashMap::new();
-        for (part, of_part) in parts {
-            if of_part.is_empty() && part != "test" {
-                let what = if part == "training" { "nodes to learn from" } else { "nodes to validate by" };
-                return Err(LearnError::Empty { what });
+        let parts = Parts {
+            training: self.training,
+            validation: self.validation,
+            test: self.test,
+            missing: ["nodes to learn from", "nodes to validate by"],
+        };
+        let check = |part, node| {
+            if node >= nodes {
+                return Err(LearnError::MissingNode { part, node, nodes });
             }
-            for &node in of_part {
-                if node >= nodes {
-                    return Err(LearnError::MissingNode { part, node, nodes });
-                }
-                let label = self.labels[node as usize];
-                if label as usize >= model.output_dim {
-                    return Err(LearnError::Label { node, got: label, classes: model.output_dim });
-                }
-                match part_of.insert(node, part) {
-                    Some(first) if first != part => {
-                        return Err(LearnError::Overlap {
-                            item: format!("node {node}"),
-                            first,
-                            second: part,
-                        });
-                    }
-                    _ => {}
-                }
-            }
-        }
+            let (got, classes) = (self.labels[node as usize], model.output_dim);
+            if got as usize >= classes { Err(LearnError::Label { node, got, classes }) } else { Ok(()) }
+        };
+        parts.check(check, |node| node, |node| format!("node {node}"))?;
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Links of a graph, told from pairs of nodes without one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use candle_core::{D, Device, Tensor};
 use fastrand::Rng;
@@ -11,6 +11,7 @@ use crate::train::binary_cross_entropy;
 use super::fit::{Objective, fit};
 use super::link_split::ordered;
 use super::metrics::area_under_curve;
+use super::parts::Parts;
 use super::{Features, LearnError, LearnOptions, Learned, OnLearnProgress};
 
 /// Pairs that are drawn for each pair without a link, at most.
@@ -69,27 +70,18 @@ impl Negatives {
     /// Fails where the parts cannot be learned from or judged by.
     fn new(links: &LinkPrediction<'_>, seed: u64) -> Result<Negatives, LearnError> {
         let nodes = links.graph.nodes();
-        let parts = [("training", links.training), ("validation", links.validation), ("test", links.test)];
-        let mut part_of = HashMap::new();
-        for (part, of_part) in parts {
-            if of_part.is_empty() && part != "test" {
-                let what = if part == "training" { "links to learn from" } else { "links to validate by" };
-                return Err(LearnError::Empty { what });
-            }
-            for &(a, b) in of_part {
-                if let Some(node) = [a, b].into_iter().find(|node| *node >= nodes) {
-                    return Err(LearnError::MissingNode { part, node, nodes });
-                }
-                match part_of.insert(ordered((a, b)), part) {
-                    Some(first) if first != part => {
-                        let item = format!("the link of {a} and {b}");
-                        return Err(LearnError::Overlap { item, first, second: part });
-                    }
-                    _ => {}
-                }
-            }
-        }
-        let mut linked: HashSet<(u32, u32)> = part_of.into_keys().collect();
+        let parts = Parts {
+            training: links.training,
+            validation: links.validation,
+            test: links.test,
+            missing: ["links to learn from", "links to validate by"],
+        };
+        let check = |part, (a, b)| match [a, b].into_iter().find(|node| *node >= nodes) {
+            Some(node) => Err(LearnError::MissingNode { part, node, nodes }),
+            None => Ok(()),
+        };
+        let linked = parts.check(check, ordered, |(a, b)| format!("the link of {a} and {b}"))?;
+        let mut linked: HashSet<(u32, u32)> = linked.into_keys().collect();
         linked.extend(links.graph.edge_list().into_iter().map(ordered));
         Ok(Negatives { nodes, linked, rng: Rng::with_seed(seed) })
     }

@@ -43,6 +43,7 @@ mod memory;
 mod metrics;
 mod network;
 mod options;
+mod parts;
 mod sparse;
 
 pub use classification::NodeClassification;

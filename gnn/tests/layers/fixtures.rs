@@ -1,45 +1,21 @@
 //! What PyTorch Geometric computes, read from `tests/fixtures/layers`; `generate.py` there wrote it.
 
+#[path = "../fixtures/layers/contents.rs"]
+mod contents;
+
 use std::path::Path;
 
 use redknot_gnn::layers::{
     Aggregator, AggregatorDescription, AggregatorScratch, Graph, Matrix, Model, ModelDescription, Options,
     Tensor, Weights,
 };
-use safetensors::{SafeTensors, tensor::TensorView};
+use safetensors::SafeTensors;
 
-/// The bar: largest difference by largest number of a result.
-const RELATIVE: f32 = 1e-5;
-const GRAPHS: usize = 20;
-const VARIANTS: [&str; 19] = [
-    "gcn",
-    "gcn_weighted",
-    "gcn_without_loops",
-    "gcn_plain",
-    "gcn_two_layers",
-    "sage_mean",
-    "sage_two_layers",
-    "sage_max_pool",
-    "sage_lstm",
-    "sage_gcn",
-    "gat",
-    "gat_edges",
-    "gat_without_loops",
-    "gat_two_layers",
-    "gin",
-    "gin_two_layers",
-    "ruvector",
-    "ruvector_heads",
-    "ruvector_two_layers",
-];
+use contents::{GRAPHS, RELATIVE, VARIANTS, words};
 
 fn bytes(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/layers").join(name);
     std::fs::read(path.with_extension("safetensors")).unwrap()
-}
-
-fn words<T>(view: &TensorView<'_>, from: impl Fn([u8; 4]) -> T) -> Vec<T> {
-    view.data().as_chunks::<4>().0.iter().map(|&word| from(word)).collect()
 }
 
 fn numbers(file: &SafeTensors<'_>, name: &str) -> Vec<f32> {

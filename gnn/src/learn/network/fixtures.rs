@@ -1,41 +1,21 @@
 //! Outputs and gradients of PyTorch Geometric: `tests/fixtures/layers/generate.py` says how they are computed.
 
+#[path = "../../../tests/fixtures/layers/contents.rs"]
+mod contents;
+
 use std::path::PathBuf;
 
 use candle_core::{Device, Tensor, Var};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 
+use contents::{GRAPHS, RELATIVE, VARIANTS, words};
+
 use super::*;
 use crate::layers::{Graph, Matrix};
 
-/// How far off a number may be, relative to the largest of its tensor.
-const RELATIVE: f32 = 1e-5;
-const GRAPHS: usize = 20;
-const VARIANTS: [&str; 19] = [
-    "gcn",
-    "gcn_weighted",
-    "gcn_without_loops",
-    "gcn_plain",
-    "gcn_two_layers",
-    "sage_mean",
-    "sage_two_layers",
-    "sage_max_pool",
-    "sage_lstm",
-    "sage_gcn",
-    "gat",
-    "gat_edges",
-    "gat_without_loops",
-    "gat_two_layers",
-    "gin",
-    "gin_two_layers",
-    "ruvector",
-    "ruvector_heads",
-    "ruvector_two_layers",
-];
-
 fn numbers(view: &TensorView<'_>) -> Vec<f32> {
-    view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    words(view, f32::from_le_bytes)
 }
 
 struct Fixture<'f> {
@@ -73,8 +53,7 @@ impl<'f> Fixture<'f> {
 
     fn graph(&self, at: usize, nodes: usize) -> Graph {
         let view = self.file.tensor(&format!("{at}.edges")).unwrap();
-        let ends = view.data().as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
-        let ends: Vec<u32> = ends.collect();
+        let ends = words(&view, u32::from_le_bytes);
         let (sources, targets) = ends.split_at(ends.len() / 2);
         let edges: Vec<(u32, u32)> = sources.iter().copied().zip(targets.iter().copied()).collect();
         let weights = self.find(&format!("{at}.weights")).map(|(_, numbers)| numbers);
