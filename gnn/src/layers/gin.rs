@@ -1,7 +1,7 @@
 //! Graph isomorphism network: `MLP((1 + ε) x_v + Σ x_u)`. Xu, Hu, Leskovec & Jegelka, ICLR 2019.
 
 use super::convolution::{Scratch, Weighting};
-use super::linear::{Linear, relu};
+use super::linear::Linear;
 use super::model::{Layer, Parameters};
 use super::progress::Pass;
 use super::rows::Rows;
@@ -36,8 +36,7 @@ impl Layer for Gin {
             scratch.sum_block(pass, x, &weighting, first, count)?;
             for linear in hidden {
                 next.resize(count * linear.output, 0.0);
-                linear.apply(&scratch.sums, next);
-                relu(next);
+                linear.apply_relu(&scratch.sums, next);
                 std::mem::swap(&mut scratch.sums, next);
             }
             last.apply(&scratch.sums, out);

@@ -5,6 +5,7 @@ use faer::{Accum, Mat, MatMut, MatRef, Par};
 
 use super::progress::Pass;
 use super::rows::Rows;
+use super::vector::{add_to_rows, add_to_rows_relu, relu};
 use super::{GnnError, Matrix, NodeFeatures};
 
 /// A linear map. Its matrix is kept transposed, `[input × output]`: products then read rows on both sides.
@@ -35,13 +36,14 @@ impl Linear {
 
     /// `out = W x + b` for each row of `x`.
     pub(super) fn apply(&self, x: &[f32], out: &mut [f32]) {
-        match &self.bias {
-            Some(bias) => {
-                out.chunks_exact_mut(self.output).for_each(|row| row.copy_from_slice(bias));
-                self.add(x, out);
-            }
-            None => self.multiply(x, out, Accum::Replace),
-        }
+        self.multiply(x, out, Accum::Replace);
+        self.add_bias(out);
+    }
+
+    /// `out = max(W x + b, 0)` for each row of `x`.
+    pub(super) fn apply_relu(&self, x: &[f32], out: &mut [f32]) {
+        self.multiply(x, out, Accum::Replace);
+        self.add_bias_relu(out);
     }
 
     /// `out += W x` for each row of `x`: no bias.
@@ -120,16 +122,18 @@ impl Linear {
 
     /// Adds the bias to each row.
     pub(super) fn add_bias(&self, out: &mut [f32]) {
-        let Some(bias) = &self.bias else { return };
-        for row in out.chunks_exact_mut(self.output) {
-            row.iter_mut().zip(bias).for_each(|(number, bias)| *number += bias);
+        if let Some(bias) = &self.bias {
+            add_to_rows(out, bias);
         }
     }
-}
 
-/// `max(x, 0)`; NaN, which only overflow can bring, stays.
-pub(super) fn relu(out: &mut [f32]) {
-    out.iter_mut().for_each(|number| *number = if *number < 0.0 { 0.0 } else { *number });
+    /// Adds the bias to each row, and cuts off what is below 0.
+    pub(super) fn add_bias_relu(&self, out: &mut [f32]) {
+        match &self.bias {
+            Some(bias) => add_to_rows_relu(out, bias),
+            None => relu(out),
+        }
+    }
 }
 
 /// Rows that a layer made for the next step, which are as many as the graph's nodes that are left to see.

@@ -305,7 +305,7 @@ struct Run<'a> {
 
 fn activate(activation: Activation, numbers: &mut [f32]) {
     match activation {
-        Activation::Relu => super::linear::relu(numbers),
+        Activation::Relu => super::vector::relu(numbers),
         Activation::Elu => {
             for number in numbers.iter_mut().filter(|number| **number < 0.0) {
                 *number = number.exp_m1();

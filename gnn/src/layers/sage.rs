@@ -2,7 +2,7 @@
 
 use super::convolution::{Weighting, convolve};
 use super::degree::keep_one_loop;
-use super::linear::{Linear, relu};
+use super::linear::Linear;
 use super::lstm::Lstm;
 use super::model::{Layer, Parameters};
 use super::progress::Pass;
@@ -108,10 +108,7 @@ struct Pooled {
 impl Layer for PoolSage {
     fn forward(&self, pass: &Pass<'_>, x: Rows<'_>) -> Result<Matrix, GnnError> {
         let width = self.ends.left.output;
-        let pooled = self.pool.materialise(pass, x, |out| {
-            self.pool.add_bias(out);
-            relu(out);
-        })?;
+        let pooled = self.pool.materialise(pass, x, |out| self.pool.add_bias_relu(out))?;
         let mut out = Matrix::zeros(pass.rows, width);
         pass.blocks(out.data_mut(), width, |Pooled { edges, largest, own }: &mut Pooled, first, out| {
             let count = out.len() / width;
