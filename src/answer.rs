@@ -65,20 +65,6 @@ pub(crate) fn run<K: Key>(
     finish::<K>(view, name, record, request, Answer::unrouted(found))
 }
 
-/// Answers many queries, each as `request`, which has no filter, no policy and is not exact, says.
-pub(crate) fn run_many<K: Key>(
-    view: &impl View,
-    name: &str,
-    record: &Record,
-    guide: &Guide,
-    request: &Request<'_, K>,
-    queries: &[Vec<u8>],
-) -> Result<Vec<SearchResult<K::Owned>>> {
-    let reader = Reader::open(view, &record.index)?;
-    let answers = guide.search_many(view, &reader, queries, &request.ask(name))?;
-    answers.into_iter().map(|answer| finish::<K>(view, name, record, request, answer)).collect()
-}
-
 /// The bytes of a query, as rows are kept.
 pub(crate) fn encode_query(record: &Record, query: VectorRef<'_>) -> Result<Vec<u8>> {
     let config = record.index.config();

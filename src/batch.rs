@@ -14,11 +14,6 @@ use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::query::{Depth, Search, SearchResult};
 
-/// Pieces that a batch is cut into for each thread, so that none waits long for the others at the end.
-const PIECES_A_THREAD: usize = 4;
-/// Queries of a piece: many for each turn, few enough to be answered soon.
-const MOST_QUERIES: usize = 128;
-
 /// Queries under construction: `collection.search_batch(&queries).k(10).run()?`.
 #[must_use = "queries do nothing until they are run"]
 pub struct BatchSearch<'a, K: Key, V: Value + 'static, Q> {
@@ -100,32 +95,23 @@ where
     }
 
     /// Runs the queries; results in their order, each what [`Search::run`] would have found. The first query that is
-    /// refused fails the batch. Each thread answers several queries of a router in turns, so that one works while others
-    /// wait for memory.
+    /// refused fails the batch.
     pub fn run(self) -> Result<Vec<SearchResult<K::Owned>>> {
-        let some = |queries: &'a [Q]| -> Result<Vec<SearchResult<K::Owned>>> {
-            let Some(first) = queries.first() else { return Ok(Vec::new()) };
-            let template = self.one(first).request;
-            if template.takes_turns() {
-                return self.collection.answer_many(&template, queries.iter().map(Into::into));
-            }
-            queries.iter().map(|query| self.one(query).run()).collect()
-        };
         match self.threads {
-            Some(threads) if threads.get() == 1 => some(self.queries),
-            None => self.on_pool(some),
+            Some(threads) if threads.get() == 1 => self.queries.iter().map(|query| self.one(query)).collect(),
+            None => self.on_pool(),
             Some(threads) => {
                 let pool = rayon::ThreadPoolBuilder::new()
                     .num_threads(threads.get())
                     .build()
                     .map_err(|error| Error::Threads { source: Box::new(error) })?;
-                pool.install(|| self.on_pool(some))
+                pool.install(|| self.on_pool())
             }
         }
     }
 
-    /// The search for one of the queries.
-    fn one(&self, query: &'a Q) -> Search<'a, K> {
+    /// The answer to one of the queries.
+    fn one(&self, query: &'a Q) -> Result<SearchResult<K::Owned>> {
         let mut search: Search<'_, K> = self.collection.search(query).k(self.k);
         search.request.depth = self.depth;
         search.request.exact = self.exact;
@@ -133,18 +119,12 @@ where
         if let Some(policy) = self.policy {
             search = search.policy(policy);
         }
-        search
+        search.run()
     }
 
-    /// Runs `some` on pieces of the queries, on all threads of the current pool.
-    fn on_pool(
-        &self,
-        some: impl Fn(&'a [Q]) -> Result<Vec<SearchResult<K::Owned>>> + Sync + Send,
-    ) -> Result<Vec<SearchResult<K::Owned>>> {
-        let pieces = PIECES_A_THREAD * rayon::current_num_threads();
-        let queries = self.queries.len().div_ceil(pieces).clamp(1, MOST_QUERIES);
-        let found: Vec<Vec<_>> = self.queries.par_chunks(queries).map(some).collect::<Result<_>>()?;
-        Ok(found.into_iter().flatten().collect())
+    /// Runs the queries on all threads of the current pool.
+    fn on_pool(&self) -> Result<Vec<SearchResult<K::Owned>>> {
+        self.queries.par_iter().map(|query| self.one(query)).collect()
     }
 }
 

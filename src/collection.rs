@@ -127,25 +127,6 @@ impl<K: Key, V: Value + 'static> Collection<K, V> {
     }
 }
 
-impl<K: Key, V: Value + 'static> Collection<K, V> {
-    /// Answers queries together, each as `request`, which [`Request::takes_turns`], says.
-    pub(crate) fn answer_many<'q>(
-        &self,
-        request: &Request<'_, K>,
-        queries: impl Iterator<Item = VectorRef<'q>>,
-    ) -> Result<Vec<SearchResult<K::Owned>>> {
-        request.check()?;
-        let encode = |query| answer::encode_query(&self.record, query);
-        let queries = queries.map(encode).collect::<Result<Vec<_>>>()?;
-        let results =
-            answer::run_many(&*self.snapshot, &self.name, &self.record, &self.guide, request, &queries)?;
-        if let Some(log) = &self.log {
-            queries.iter().for_each(|query| log.offer(|| Some(query.clone())));
-        }
-        Ok(results)
-    }
-}
-
 impl<K: Key, V: Value + 'static> Target<K> for Collection<K, V> {
     fn answer(&self, request: &Request<'_, K>) -> Result<SearchResult<K::Owned>> {
         let result = answer::run(&*self.snapshot, &self.name, &self.record, &self.guide, request)?;

@@ -261,15 +261,6 @@ impl<K: Key> Request<'_, K> {
         Ok(())
     }
 
-    /// Whether it can be answered together with others like it.
-    pub(crate) fn takes_turns(&self) -> bool {
-        #[cfg(feature = "routing")]
-        if self.policy.is_some() {
-            return false;
-        }
-        !self.exact && self.filter.is_none()
-    }
-
     /// What decides how it is answered.
     pub(crate) fn ask<'a>(&self, name: &'a str) -> Ask<'a> {
         Ask { name, k: self.k, depth: self.depth }

@@ -249,51 +249,6 @@ fn keys_beside_the_links_give_the_same_answers() {
 }
 
 #[test]
-fn queries_that_take_turns_get_the_answers_that_they_would_get_alone() {
-    let mut home = Home::new(Metric::L2);
-    let inline = home.with(|reader, keys| InlineGraph::new(reader, keys, 1 << 30).unwrap());
-    let mut queries: Vec<Vec<u8>> = clustered(50, 16).iter().map(|query| bytes(query)).collect();
-    // Two in a row that cannot be searched for, one of them first in its lane; one that cannot at the end.
-    queries[3] = bytes(&[f32::NAN; DIM]);
-    queries[4].truncate(8);
-    queries[49] = bytes(&[f32::MAX; DIM]);
-    let compare = |home: &Home, inline: Option<&InlineGraph>, queries: &[Vec<u8>]| {
-        for mode in [Mode::Route, Mode::Lazy, Mode::Filter] {
-            // Some queries are farther from all landmarks than that.
-            for farthest in [None, Some(0.12)] {
-                let effort = Effort { mode, gamma: 1.2, farthest, ..Effort::default() };
-                home.with(|reader, keys| {
-                    let keys = Keys::new(keys).with_inline(inline);
-                    for k in [1, K, ROWS + 1] {
-                        let alone = queries.iter().map(|it| home.router.search(reader, keys, it, k, &effort));
-                        let alone: Vec<_> =
-                            alone.map(|found| found.map_err(|error| error.to_string())).collect();
-                        let rows = queries.iter().map(Vec::as_slice);
-                        let turns = home.router.search_many(reader, keys, rows, k, &effort).unwrap();
-                        let turns: Vec<_> =
-                            turns.into_iter().map(|found| found.map_err(|error| error.to_string())).collect();
-                        assert_eq!(turns, alone, "{mode:?}, k = {k}, farthest {farthest:?}");
-                        if queries.len() == 50 && k == K && farthest.is_some() {
-                            let strange = turns.iter().filter(|found| found.is_err()).count();
-                            assert!((4..50).contains(&strange), "{strange} of the queries failed");
-                        }
-                    }
-                });
-            }
-        }
-    };
-    for count in [0, 1, 3, 50] {
-        compare(&home, Some(&inline), &queries[..count]);
-        compare(&home, None, &queries[..count]);
-    }
-    home.write(|writer| {
-        writer.append_unlinked(&bytes(&clustered(1, 17)[0])).unwrap();
-        writer.delete(46).unwrap();
-    });
-    compare(&home, None, &queries);
-}
-
-#[test]
 fn rows_outside_the_graph_are_found_and_deleted_ones_are_not() {
     let mut home = Home::new(Metric::L2);
     let fresh = clustered(1, 11).remove(0);

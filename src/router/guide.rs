@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use redknot_gnn::routing::{Calibration, Effort, Keys, Plan, RouteError, Routed, Router};
+use redknot_gnn::routing::{Calibration, Effort, Keys, Plan, RouteError, Router};
 use redknot_index::{Found, Reader, SearchParams};
 use redknot_storage::{ArrayId, Snapshot, View};
 
 use super::RoutingMetrics;
 use super::cache::{Inline, Loaded, Routers};
-use super::metrics::Counts;
 use crate::answer::Answer;
 use crate::catalog::Record;
 use crate::error::{Error, Result};
@@ -56,9 +55,7 @@ impl Guide {
         let greedy = match self.plan(ask)? {
             Plan::Greedy(ef) => ef,
             Plan::Routed(effort) => {
-                let routed =
-                    self.follow(view, |router, keys| router.search(reader, keys, query, ask.k, &effort));
-                if let Some(answer) = routed.and_then(|(counts, routed)| counted(counts, routed)) {
+                if let Some(answer) = self.route(view, reader, query, ask.k, &effort) {
                     return Ok(answer);
                 }
                 self.greedy_effort(ask)?
@@ -66,62 +63,6 @@ impl Guide {
         };
         let found = reader.search(query, SearchParams { k: ask.k, ef: greedy })?;
         Ok(Answer::unrouted(found))
-    }
-
-    /// The same for many queries.
-    pub(crate) fn search_many(
-        &self,
-        view: &impl View,
-        reader: &Reader<'_>,
-        queries: &[Vec<u8>],
-        ask: &Ask,
-    ) -> Result<Vec<Answer>> {
-        let (mut answers, ef) = match self.plan(ask)? {
-            Plan::Greedy(ef) => (Vec::new(), ef),
-            Plan::Routed(effort) => {
-                (self.route_many(view, reader, queries, ask.k, &effort), self.greedy_effort(ask)?)
-            }
-        };
-        answers.resize_with(queries.len(), || None);
-        let greedy = |query: &Vec<u8>| {
-            let found = reader.search(query, SearchParams { k: ask.k, ef })?;
-            Ok(Answer::unrouted(found))
-        };
-        let answers = answers.into_iter().zip(queries);
-        answers.map(|(answer, query)| answer.map_or_else(|| greedy(query), Ok)).collect()
-    }
-
-    /// The answers of the router, as far as it has any.
-    fn route_many(
-        &self,
-        view: &impl View,
-        reader: &Reader<'_>,
-        queries: &[Vec<u8>],
-        k: usize,
-        effort: &Effort,
-    ) -> Vec<Option<Answer>> {
-        let rows = || queries.iter().map(Vec::as_slice);
-        match self.follow(view, |router, keys| router.search_many(reader, keys, rows(), k, effort)) {
-            Some((counts, Ok(routed))) => routed.into_iter().map(|routed| counted(counts, routed)).collect(),
-            Some((counts, Err(error))) => {
-                queries.iter().for_each(|_| fall_back(counts, &error));
-                Vec::new()
-            }
-            None => Vec::new(),
-        }
-    }
-
-    /// Hands the router and its keys to `search`, if there are any, and returns where it is counted what came of it.
-    fn follow<T>(
-        &self,
-        view: &impl View,
-        search: impl FnOnce(&Router, Keys<'_>) -> std::result::Result<T, RouteError>,
-    ) -> Option<(&Counts, std::result::Result<T, RouteError>)> {
-        let (loaded, keys) = (self.loaded.as_deref()?, self.keys?);
-        let inline = self.inline.as_deref().map(|inline| &inline.graph);
-        let keys = view.rows(keys).map_err(RouteError::Keys);
-        let found = keys.and_then(|keys| search(&loaded.router, Keys::new(keys).with_inline(inline)));
-        Some((&loaded.counts, found))
     }
 
     /// The effort of a greedy search that gives what `ask` wants.
@@ -196,34 +137,42 @@ impl Guide {
             calibrated: calibration.map(|calibration| calibration.k),
         })
     }
-}
 
-/// The answer of a routed search; `None` where there is none.
-fn counted(counts: &Counts, routed: std::result::Result<Routed, RouteError>) -> Option<Answer> {
-    match routed {
-        Ok(routed) => {
-            counts.count(&routed);
-            let key_scores = routed.key_scores;
-            let found = Found {
-                neighbors: routed.neighbors,
-                exact: routed.exact,
-                distances: routed.distances,
-                hops: routed.hops,
-            };
-            Some(Answer { found, key_scores, inferences: 0, routed: true })
-        }
-        Err(RouteError::Strange { .. }) => {
-            counts.count_strange();
-            None
-        }
-        Err(error) => {
-            fall_back(counts, &error);
-            None
+    /// Follows the keys. `None` where that fails: greedy search answers then.
+    fn route(
+        &self,
+        view: &impl View,
+        reader: &Reader<'_>,
+        query: &[u8],
+        k: usize,
+        effort: &Effort,
+    ) -> Option<Answer> {
+        let (loaded, keys) = (self.loaded.as_deref()?, self.keys?);
+        let rows = view.rows(keys).map_err(RouteError::Keys);
+        let inline = self.inline.as_deref().map(|inline| &inline.graph);
+        let keys = rows.map(|rows| Keys::new(rows).with_inline(inline));
+        let routed = keys.and_then(|keys| loaded.router.search(reader, keys, query, k, effort));
+        match routed {
+            Ok(routed) => {
+                loaded.counts.count(&routed);
+                let key_scores = routed.key_scores;
+                let found = Found {
+                    neighbors: routed.neighbors,
+                    exact: routed.exact,
+                    distances: routed.distances,
+                    hops: routed.hops,
+                };
+                Some(Answer { found, key_scores, inferences: 0, routed: true })
+            }
+            Err(RouteError::Strange { .. }) => {
+                loaded.counts.count_strange();
+                None
+            }
+            Err(error) => {
+                loaded.counts.count_fallback();
+                tracing::debug!(%error, "a search could not be routed and is answered greedily");
+                None
+            }
         }
     }
-}
-
-fn fall_back(counts: &Counts, error: &RouteError) {
-    counts.count_fallback();
-    tracing::debug!(%error, "a search could not be routed and is answered greedily");
 }

@@ -43,16 +43,6 @@ impl Guide {
         Ok(Answer::unrouted(found))
     }
 
-    pub(crate) fn search_many(
-        &self,
-        view: &impl View,
-        reader: &Reader<'_>,
-        queries: &[Vec<u8>],
-        ask: &Ask,
-    ) -> Result<Vec<Answer>> {
-        queries.iter().map(|query| self.search(view, reader, query, ask)).collect()
-    }
-
     pub(crate) fn greedy_effort(&self, ask: &Ask) -> Result<usize> {
         match ask.depth {
             Depth::Recall(recall) => {

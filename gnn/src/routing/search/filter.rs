@@ -13,11 +13,11 @@ impl<T: Trace> Walk<'_, '_, T> {
         let Some(entry) = self.enter(landmarks)? else { return Ok(StopReason::NoGraph) };
         self.measure(&[entry.id])?;
         loop {
-            let node = match self.next_hop(self.kth_candidate()) {
-                Ok(node) => node,
+            let hop = match self.next_hop(self.kth_candidate()) {
+                Ok(hop) => hop,
                 Err(stop) => return Ok(stop),
             };
-            let fresh = self.expand(node)?;
+            let fresh = self.expand(hop)?;
             let kept = self.keep_promising(fresh);
             let links = std::mem::take(&mut self.scratch.links);
             let measured = self.measure(&links[..kept]);

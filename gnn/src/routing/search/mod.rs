@@ -1,8 +1,8 @@
 //! Search that follows keys.
 
 mod filter;
+mod follow;
 mod lazy;
-mod many;
 mod rerank;
 mod route;
 mod walk;
@@ -15,7 +15,7 @@ use super::{
     Effort, EncodedQuery, InlineGraph, KeyModel, Landmarks, Mode, ModelError, QueryEncoder, RouteError,
     normalize,
 };
-use walk::{BATCH, SOON, Walk, smallest};
+use walk::{BATCH, Walk, smallest};
 
 /// Why a search ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -86,7 +86,10 @@ struct Scratch {
     /// The nearest nodes by exact distance.
     nearest: Candidates,
     visited: Visited,
+    /// Nodes that were not seen before, to be scored.
     links: Vec<u32>,
+    /// Those of the hop after.
+    next_links: Vec<u32>,
     estimates: Vec<f32>,
     /// Candidates to be re-ranked, the best estimates first.
     shortlist: Vec<Neighbor>,
@@ -170,7 +173,7 @@ impl Router {
         let setting = self.setting(reader, keys, k, effort)?;
         SCRATCHES.with(|scratch| {
             let probe = setting.encode(query, scratch)?;
-            let mut walk = Walk::new(&setting, probe, scratch, SOON, trace);
+            let mut walk = Walk::new(&setting, probe, scratch, trace);
             let stop = match (setting.k, effort.mode) {
                 (0, _) if probe.entry().is_none() => StopReason::NoGraph,
                 (0, _) => StopReason::Exhausted,
@@ -248,7 +251,7 @@ impl Router {
     }
 }
 
-/// What the searches of one call share.
+/// What a search is made with.
 struct Setting<'a, 'v> {
     router: &'a Router,
     reader: &'a Reader<'v>,

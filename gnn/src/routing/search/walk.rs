@@ -11,7 +11,15 @@ use crate::routing::{Effort, Landmarks, Mode, QueryEncoder, RouteError};
 /// Keys scored in one call of the kernel.
 pub(super) const BATCH: usize = 32;
 /// The links of a candidate this near to being expanded are about to be read.
-pub(super) const SOON: usize = 4;
+const SOON: usize = 4;
+
+/// A node whose links are looked at.
+#[derive(Clone, Copy)]
+pub(super) struct Hop {
+    pub(super) node: u32,
+    /// How far it could have been, in the order that candidates are in, when it was chosen.
+    bound: Option<f32>,
+}
 
 /// One search under way.
 pub(super) struct Walk<'w, 'v, T> {
@@ -26,8 +34,10 @@ pub(super) struct Walk<'w, 'v, T> {
     pub(super) distances: u64,
     pub(super) key_scores: u64,
     pub(super) hops: u64,
-    /// Places of candidates whose links are fetched when they come in.
-    pub(super) ahead: usize,
+    /// The keys of `scratch.links`, of a hop whose keys were fetched.
+    fetched: Vec<&'v [u8]>,
+    /// The keys of `scratch.next_links`.
+    next_fetched: Vec<&'v [u8]>,
     pub(super) trace: T,
 }
 
@@ -37,7 +47,6 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
         setting: &Setting<'w, 'v>,
         probe: Probe<'w, 'v>,
         scratch: &'w mut Scratch,
-        ahead: usize,
         trace: T,
     ) -> Walk<'w, 'v, T> {
         let &Setting { router, keys, k, effort, unit, .. } = setting;
@@ -56,7 +65,8 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
             distances: 0,
             key_scores: 0,
             hops: 0,
-            ahead,
+            fetched: Vec::with_capacity(BATCH),
+            next_fetched: Vec::with_capacity(BATCH),
             trace,
         }
     }
@@ -93,20 +103,28 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
         entry
     }
 
-    /// The node to expand next, taken from the candidates; or why there is none. `kth` is how far the k-th is, in the
-    /// order that candidates are in.
+    /// What to expand next, taken from the candidates; or why there is nothing. `kth` is how far the k-th is, in the order
+    /// that candidates are in.
     #[inline]
-    pub(super) fn next_hop(&mut self, kth: Option<f32>) -> Result<u32, StopReason> {
+    pub(super) fn next_hop(&mut self, kth: Option<f32>) -> Result<Hop, StopReason> {
         let Some(next) = self.scratch.pool.peek() else { return Err(StopReason::Exhausted) };
-        if kth.is_some_and(|kth| next.distance > self.reach(kth)) {
+        let bound = kth.map(|kth| self.reach(kth));
+        if bound.is_some_and(|bound| next.distance > bound) {
             return Err(StopReason::Converged);
         }
         if self.hops >= self.effort.max_hops {
             return Err(StopReason::HopLimit);
         }
         self.scratch.pool.expand_next();
-        self.trace.expand(next.id, kth.map(|kth| self.reach(kth) / self.order_unit()));
-        Ok(next.id)
+        self.hops += 1;
+        Ok(Hop { node: next.id, bound })
+    }
+
+    /// Tells that what is seen from here on are the links of `hop`.
+    #[inline]
+    fn tell(&mut self, hop: Hop) {
+        let unit = self.order_unit();
+        self.trace.expand(hop.node, hop.bound.map(|bound| bound / unit));
     }
 
     /// How far the k-th candidate is, once there are k.
@@ -118,34 +136,65 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
     /// Looks at the links of a node. Returns how many nodes were not seen before: they are the first of
     /// `scratch.links`, with their estimates in `scratch.estimates`.
     #[inline]
-    pub(super) fn expand(&mut self, node: u32) -> Result<usize, RouteError> {
+    pub(super) fn expand(&mut self, hop: Hop) -> Result<usize, RouteError> {
+        self.tell(hop);
         if let Some(inline) = self.keys.inline {
-            self.hops += 1;
-            return self.expand_inline(inline, node);
+            return self.expand_inline(inline, hop.node);
         }
-        let count = self.unvisited(node)?;
+        let Scratch { visited, links, .. } = &mut *self.scratch;
+        let count = self.probe.unvisited_links(hop.node, visited, links)?.len();
         self.score(count)?;
         Ok(count)
     }
 
-    /// The first part of [`Walk::expand`] where links and keys lie apart: finds the nodes that were not seen before.
+    /// The first half of [`Walk::expand`], a hop ahead: finds the nodes that were not seen before and fetches their keys,
+    /// into `next_links` and `next_fetched`. Returns how many they are.
     #[inline]
-    pub(super) fn unvisited(&mut self, node: u32) -> Result<usize, RouteError> {
-        self.hops += 1;
-        let Scratch { visited, links, .. } = &mut *self.scratch;
-        Ok(self.probe.unvisited_links(node, visited, links)?.len())
+    pub(super) fn fetch_keys(&mut self, hop: Hop) -> Result<usize, RouteError> {
+        if self.keys.inline.is_some() {
+            return Ok(0);
+        }
+        let Scratch { visited, next_links, .. } = &mut *self.scratch;
+        let fresh = self.probe.unvisited_links(hop.node, visited, next_links)?;
+        self.next_fetched.clear();
+        for &id in fresh {
+            let key = self.keys.rows.get(id).map_err(RouteError::Keys)?;
+            prefetch(key);
+            self.next_fetched.push(key);
+        }
+        Ok(fresh.len())
     }
 
-    /// Fetches the keys of the first `count` of `scratch.links`.
+    /// Has what [`Walk::fetch_keys`] found be what [`Walk::score_fetched`] scores.
     #[inline]
-    pub(super) fn prefetch_keys(&self, count: usize) {
-        self.scratch.links[..count].iter().for_each(|&id| self.keys.rows.prefetch(id));
+    pub(super) fn take_fetched(&mut self) {
+        std::mem::swap(&mut self.scratch.links, &mut self.scratch.next_links);
+        std::mem::swap(&mut self.fetched, &mut self.next_fetched);
+    }
+
+    /// The second half of [`Walk::expand`], for a hop whose `count` keys were fetched.
+    #[inline]
+    pub(super) fn score_fetched(&mut self, hop: Hop, count: usize) -> Result<usize, RouteError> {
+        self.tell(hop);
+        if let Some(inline) = self.keys.inline {
+            return self.expand_inline(inline, hop.node);
+        }
+        let Scratch { estimates, encoded, .. } = &mut *self.scratch;
+        if estimates.len() < count {
+            estimates.resize(count, 0.0);
+        }
+        self.encoder.estimates(encoded, &self.fetched, &mut estimates[..count]);
+        self.key_scores += count as u64;
+        Ok(count)
     }
 
     /// Fetches what [`Walk::prefetch_links`] reads.
     #[inline]
     pub(super) fn prefetch_place(&self, node: u32) {
-        self.probe.prefetch_place(node);
+        match self.keys.inline {
+            Some(inline) => inline.prefetch(node),
+            None => self.probe.prefetch_place(node),
+        }
     }
 
     /// Fetches what [`Walk::expand`] reads first.
@@ -155,12 +204,6 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
             Some(inline) => inline.prefetch(node),
             None => self.probe.prefetch_links(node),
         }
-    }
-
-    /// Whether links and keys lie in one place.
-    #[inline]
-    pub(super) fn is_inline(&self) -> bool {
-        self.keys.inline.is_some()
     }
 
     /// Estimates for the first `count` of `scratch.links`.
@@ -218,7 +261,7 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
         for (&id, &distance) in links[..count].iter().zip(&*estimates) {
             let place = if distance < bound { pool.insert(Neighbor { id, distance }) } else { None };
             self.trace.score(Neighbor { id, distance: distance / self.unit }, place.is_some());
-            if place.is_some_and(|place| place < self.ahead) {
+            if place.is_some_and(|place| place < SOON) {
                 match self.keys.inline {
                     Some(inline) => inline.prefetch(id),
                     None => self.probe.prefetch_place(id),
