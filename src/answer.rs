@@ -105,9 +105,13 @@ fn finish<K: Key>(
 ) -> Result<SearchResult<K::Owned>> {
     let Answer { found, key_scores, inferences, routed } = answer;
     let radius = request.within.unwrap_or(f32::INFINITY);
+    let near = found.neighbors.iter().take_while(|neighbor| neighbor.distance <= radius);
+    let keys = record.keys.of_nodes(view, record.key_width)?;
+    keys.prefetch(near.clone().map(|neighbor| neighbor.id));
     let mut hits = Vec::with_capacity(found.neighbors.len());
-    for neighbor in found.neighbors.iter().take_while(|neighbor| neighbor.distance <= radius) {
-        hits.push(Hit { key: key::<K>(view, name, record, neighbor.id)?, distance: neighbor.distance });
+    for neighbor in near {
+        let key = decode_key::<K>(keys.get(neighbor.id)?, name, neighbor.id)?;
+        hits.push(Hit { key, distance: neighbor.distance });
     }
     let completeness = match (found.exact, found.neighbors.len() < request.k) {
         (_, true) if request.within.is_none() => Completeness::Short,
@@ -120,7 +124,10 @@ fn finish<K: Key>(
 
 /// The key of a node.
 pub(crate) fn key<K: Key>(view: &impl View, name: &str, record: &Record, node: u32) -> Result<K::Owned> {
-    let bytes = record.keys.key(view, node, record.key_width)?;
+    decode_key::<K>(record.keys.key(view, node, record.key_width)?, name, node)
+}
+
+fn decode_key<K: Key>(bytes: &[u8], name: &str, node: u32) -> Result<K::Owned> {
     K::decode(bytes)
         .filter(|_| !bytes.is_empty())
         .ok_or_else(|| Error::corrupt(format!("node {node} of collection {name:?} has no valid key")))

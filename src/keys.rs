@@ -6,7 +6,7 @@
 
 use redb::{ReadableTable, TableDefinition};
 use redknot_index::Permutation;
-use redknot_storage::{ArrayId, ArraySpec, Kind, PageSize, Snapshot, View, WriteTxn};
+use redknot_storage::{ArrayId, ArraySpec, Csr, Kind, PageSize, Rows, Snapshot, View, WriteTxn};
 
 use crate::catalog::Values;
 use crate::error::{Error, Result};
@@ -24,6 +24,35 @@ pub(crate) struct KeyMaps {
     pub(crate) dense: ArrayId,
     /// Keys in the tree.
     pub(crate) in_tree: u64,
+}
+
+/// Node → key, to be read.
+pub(crate) enum NodeKeys<'v> {
+    /// Keys of one width, which rows are padded to.
+    Fixed { rows: Rows<'v>, width: usize },
+    /// Keys of any length.
+    Varying(Csr<'v>),
+}
+
+impl<'v> NodeKeys<'v> {
+    /// The key of `node`; empty where it has none.
+    pub(crate) fn get(&self, node: u32) -> Result<&'v [u8]> {
+        Ok(match self {
+            NodeKeys::Fixed { rows, width } => &rows.get(node)?[..*width],
+            NodeKeys::Varying(rows) => rows.get(node)?,
+        })
+    }
+
+    /// Fetches the keys of several nodes into the cache, all at once.
+    pub(crate) fn prefetch(&self, nodes: impl Iterator<Item = u32> + Clone) {
+        match self {
+            NodeKeys::Fixed { rows, .. } => nodes.for_each(|node| rows.prefetch(node)),
+            NodeKeys::Varying(rows) => {
+                nodes.clone().for_each(|node| rows.prefetch_ends(node));
+                nodes.for_each(|node| rows.prefetch(node));
+            }
+        }
+    }
 }
 
 pub(crate) type Tree<'a> = TableDefinition<'a, &'static [u8], u32>;
@@ -124,9 +153,14 @@ impl KeyMaps {
 
     /// The key of `node`, in `width` bytes or as many as it has.
     pub(crate) fn key<'v>(&self, view: &'v impl View, node: u32, width: Option<usize>) -> Result<&'v [u8]> {
+        self.of_nodes(view, width)?.get(node)
+    }
+
+    /// The keys of all nodes, in `width` bytes or as many as they have.
+    pub(crate) fn of_nodes<'v>(&self, view: &'v impl View, width: Option<usize>) -> Result<NodeKeys<'v>> {
         Ok(match width {
-            Some(width) => &view.rows(self.of_nodes)?.get(node)?[..width],
-            None => view.csr(self.of_nodes)?.get(node)?,
+            Some(width) => NodeKeys::Fixed { rows: view.rows(self.of_nodes)?, width },
+            None => NodeKeys::Varying(view.csr(self.of_nodes)?),
         })
     }
 

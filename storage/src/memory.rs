@@ -163,12 +163,14 @@ pub fn prefetch<T: ?Sized>(value: &T) {
         let start = ptr::from_ref(value).cast::<i8>();
         // A value that does not begin with a line may reach into one more than its length says.
         let before = start.addr() % ALIGN;
-        for offset in (0..before + size_of_val(value)).step_by(ALIGN) {
+        let mut offset = 0;
+        while offset < before + size_of_val(value) {
             // SAFETY: a prefetch is a hint; it reads no memory that the program could observe, whatever the address.
             #[expect(unsafe_code, reason = "prefetching is an intrinsic")]
             unsafe {
                 _mm_prefetch::<_MM_HINT_T0>(start.wrapping_sub(before).wrapping_add(offset));
             }
+            offset += ALIGN;
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
