@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 use npyz::NpyFile;
 use redb::{ReadableDatabase, TableDefinition};
 use redknot::routing::{Effort, Mode};
-use redknot::train::{AttentionOptions, Encoder, TrainOptions};
+use redknot::train::{AttentionOptions, Encoder, PcaOptions, TrainOptions};
 use redknot::{
     BetweennessOptions, Collection, CollectionDefinition, Database, Element, Error, Freshness, Hit, Metric,
     RoutingLayout,
@@ -394,6 +394,33 @@ fn a_batch_gives_what_its_queries_give_one_by_one() {
     let refused = texts.search_batch(&short).k(K).routed(WIDE).run();
     let message = refused.unwrap_err().to_string();
     assert!(message.contains("384") && message.contains('7'), "{message}");
+}
+
+#[test]
+fn a_router_that_stays_is_calibrated_anew() {
+    let (_folder, db) = trained();
+    let mut old = db.router("texts").unwrap().unwrap();
+    // Long keys, of little but the neighbours: slow to score, and no better.
+    let pca = PcaOptions { key_bytes: Some(128), lambda: 0.9, ..PcaOptions::default() };
+    let poor = TrainOptions { pca, steps: 1, ..TrainOptions::default() };
+    let log: Vec<f32> = queries().iter().map(|&number| number.into()).collect();
+    for _ in 0..3 {
+        let report = db.train_router(TEXTS).queries(&log).options(poor.clone()).run().unwrap();
+        let router = db.router("texts").unwrap().unwrap();
+        if report.accepted {
+            assert_eq!(router.levels, report.levels);
+            old = router;
+            continue;
+        }
+        assert_eq!((&router.training, router.key_bytes), (&old.training, old.key_bytes));
+        assert_eq!(Some(router.levels), report.before);
+        assert!(router.fresh && router.calibration != old.calibration);
+        let found = texts(&db).search(&queries()[..DIM]).k(K).recall(0.9).run().unwrap();
+        assert_eq!(found.hits.len(), K);
+        assert_eq!(db.verify().unwrap().findings, []);
+        return;
+    }
+    panic!("the poor router was better three times");
 }
 
 #[test]

@@ -105,10 +105,9 @@ impl<'d> Gate<'d> {
         let accepted = router.gains() && before.as_ref().is_none_or(|before| better(&new, before));
         let verdict = Verdict { accepted, best, levels: new, before, training, ablation };
         // A verdict is kept even if it is "no gain", unless it would take the place of a router that does gain.
-        if accepted || verdict.before.is_none() {
-            self.adopt(entrants[best].model, router, candidate.keys, candidate.epoch)?;
-        } else {
-            self.drop_candidates()?;
+        match measured.before {
+            Some(before) if !accepted => self.keep(before)?,
+            _ => self.adopt(entrants[best].model, router, candidate.keys, candidate.epoch)?,
         }
         Ok(verdict)
     }
@@ -209,6 +208,23 @@ impl<'d> Gate<'d> {
         let Some(keys) = record.fresh_router() else { return Ok(None) };
         let current = self.routers.get(snapshot, &self.name, keys).filter(|current| current.record.gains());
         current.map(|current| Ok((current, snapshot.rows(keys.keys)?))).transpose()
+    }
+
+    /// Has the router that is there stay, with what was measured of it now.
+    fn keep(&self, calibration: Calibration) -> Result<()> {
+        let mut txn = self.storage.begin_write()?;
+        catalog::drop_candidates(&mut txn, &self.name)?;
+        let mut record = catalog::existing_in(&txn, &self.name)?;
+        if let Some(there) = &mut record.router
+            && let Some(loaded) = self.routers.get(txn.base(), &self.name, *there)
+        {
+            let mut router = loaded.record.clone();
+            router.calibration = calibration;
+            write(&txn, &self.name, &router, None)?;
+            there.serial += 1;
+            catalog::write_bytes(&txn, &self.name, &record.to_bytes())?;
+        }
+        Ok(txn.commit()?)
     }
 
     /// Makes the new router that of the collection.

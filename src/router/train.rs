@@ -38,7 +38,8 @@ pub struct TrainingReport {
     pub accepted: bool,
     /// Both ways of searching at several recall levels, on held-out queries.
     pub levels: Vec<Level>,
-    /// The same with the router that was there before, if there was one that could be used.
+    /// The same with the router that was there before, if there was one that could be used. Where that one stays, searches
+    /// go by what was measured of it now.
     pub before: Option<Vec<Level>>,
     /// How the model came about.
     pub training: Training,
