@@ -69,7 +69,7 @@ pub(super) fn convolve(
     let width = linear.output;
     let narrowed = if width < linear.input { Some(linear.materialise(pass, x, |_| {})?) } else { None };
     let narrow = narrowed.as_ref().map(rows_of).transpose()?;
-    let mut out = Matrix::zeros(pass.rows, width);
+    let mut out = pass.matrix(pass.rows, width);
     pass.blocks(out.data_mut(), width, |scratch: &mut Scratch, first, out| {
         let count = out.len() / width;
         if let Some(narrow) = narrow {

@@ -108,7 +108,7 @@ impl Layer for Gat {
         let rows = self.linear.materialise(pass, x, |_| {})?;
         let mapped = Mapped { scores: self.scores(pass, &rows)?, rows };
         let width = if concat { heads * head_dim } else { head_dim };
-        let mut out = Matrix::zeros(pass.rows, width);
+        let mut out = pass.matrix(pass.rows, width);
         pass.blocks(out.data_mut(), width, |scratch: &mut Scratch, first, out| {
             let Scratch { edges, shares, heads: row } = scratch;
             row.resize(heads * head_dim, 0.0);
@@ -121,6 +121,7 @@ impl Layer for Gat {
                     self.attend(edges, node, &mapped, shares, out);
                 } else {
                     self.attend(edges, node, &mapped, shares, row);
+                    out.fill(0.0);
                     for head in row.chunks_exact(head_dim) {
                         add_scaled(out, 1.0 / heads as f32, head);
                     }

@@ -30,7 +30,7 @@ impl Layer for Gin {
     fn forward(&self, pass: &Pass<'_>, x: Rows<'_>) -> Result<Matrix, GnnError> {
         let (last, hidden) = self.mlp.split_last().expect("a description has one linear map or more");
         let weighting = SumAndSelf { own: 1.0 + self.eps };
-        let mut out = Matrix::zeros(pass.rows, last.output);
+        let mut out = pass.matrix(pass.rows, last.output);
         pass.blocks(out.data_mut(), last.output, |Hidden { scratch, next }: &mut Hidden, first, out| {
             let count = out.len() / last.output;
             scratch.sum_block(pass, x, &weighting, first, count)?;

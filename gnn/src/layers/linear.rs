@@ -110,7 +110,7 @@ impl Linear {
         x: Rows<'_>,
         then: impl Fn(&mut [f32]) + Sync,
     ) -> Result<Matrix, GnnError> {
-        let mut out = Matrix::zeros(x.count, self.output);
+        let mut out = pass.matrix(x.count, self.output);
         pass.blocks(out.data_mut(), self.output, |buffer: &mut Vec<f32>, first, out| {
             let count = out.len() / self.output;
             self.multiply(x.range(first, count, buffer)?, out, Accum::Replace);

@@ -35,6 +35,12 @@ impl Matrix {
         Self { rows, cols, data: vec![0.0; rows * cols] }
     }
 
+    /// A matrix in the memory of `spare`, whose numbers it has until they are written over.
+    pub(super) fn reusing(mut spare: Vec<f32>, rows: usize, cols: usize) -> Self {
+        spare.resize(rows * cols, 0.0);
+        Self { rows, cols, data: spare }
+    }
+
     /// Rows.
     #[must_use]
     pub fn rows(&self) -> usize {

@@ -1,11 +1,12 @@
 //! A model that is ready to run: the registry of layers, and the pass through them.
 
+use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::degree::degree_scales;
 use super::field::{Field, Selected};
 use super::linear::{Linear, rows_of};
-use super::progress::{Options, Pass};
+use super::progress::{Options, Pass, Spare};
 use super::rows::Rows;
 use super::sample::Sampled;
 use super::{
@@ -151,7 +152,24 @@ impl Model {
         features: &dyn NodeFeatures,
         options: &Options<'_>,
     ) -> Result<Matrix, GnnError> {
-        self.run_all(graph, features, self.sample_size, options)
+        self.run_all(graph, features, self.sample_size, options, Vec::new())
+    }
+
+    /// As [`Model::forward`], into `out`, whatever shape that has: its memory is used again, which takes less time than
+    /// fresh memory. On an error `out` is left empty.
+    ///
+    /// # Errors
+    /// Those of [`Model::forward`].
+    pub fn forward_into(
+        &self,
+        graph: &dyn Adjacency,
+        features: &dyn NodeFeatures,
+        options: &Options<'_>,
+        out: &mut Matrix,
+    ) -> Result<(), GnnError> {
+        let spare = std::mem::take(out).into_data();
+        *out = self.run_all(graph, features, self.sample_size, options, spare)?;
+        Ok(())
     }
 
     /// As [`Model::forward`], with `sample_size` neighbours drawn for each node whatever the description says, in
@@ -173,7 +191,7 @@ impl Model {
                 expected: "1 or more".into(),
             });
         }
-        self.run_all(graph, features, Some(sample_size), options)
+        self.run_all(graph, features, Some(sample_size), options, Vec::new())
     }
 
     /// Rows for some nodes, in the order given: only what these depend on is read and computed.
@@ -193,8 +211,13 @@ impl Model {
         let field = Field::around(graph, nodes, depths)?;
         let selected = Selected::new(features, &field);
         let scales = self.scales(graph, field.nodes().par_iter().copied())?;
-        let run =
-            Run { graph: &field, numbers: field.nodes(), scales: &scales, sample_size: self.sample_size };
+        let run = Run {
+            graph: &field,
+            numbers: field.nodes(),
+            scales: &scales,
+            sample_size: self.sample_size,
+            spare: Spare::default(),
+        };
         let made = self.run(&run, &selected, options, |reach| field.within(depths - reach))?;
         let data = field.positions().iter().flat_map(|&at| made.row(at as usize).iter().copied()).collect();
         Matrix::new(nodes.len(), made.cols(), data)
@@ -232,11 +255,13 @@ impl Model {
         features: &dyn NodeFeatures,
         sample_size: Option<usize>,
         options: &Options<'_>,
+        spare: Vec<f32>,
     ) -> Result<Matrix, GnnError> {
         options.check()?;
         Rows::of_all(features, graph, self.description.input_dim)?;
         let scales = self.scales(graph, (0..graph.nodes()).into_par_iter())?;
-        let run = Run { graph, numbers: &[], scales: &scales, sample_size };
+        let spare = Mutex::new(vec![spare]);
+        let run = Run { graph, numbers: &[], scales: &scales, sample_size, spare };
         self.run(&run, features, options, |_| graph.nodes() as usize)
     }
 
@@ -274,6 +299,7 @@ impl Model {
                 by_hop: &by_hop,
                 scales: run.scales,
                 options: *options,
+                spare: &run.spare,
                 layer: i,
                 layers: self.layers.len(),
             };
@@ -288,7 +314,7 @@ impl Model {
             if i + 1 < self.layers.len() {
                 activate(self.description.activation, next.data_mut());
             }
-            made = Some(next);
+            run.spare.lock().extend(made.replace(next).map(Matrix::into_data));
         }
         Ok(made.expect("a checked description has one layer or more"))
     }
@@ -301,6 +327,7 @@ struct Run<'a> {
     numbers: &'a [u32],
     scales: &'a [f32],
     sample_size: Option<usize>,
+    spare: Spare,
 }
 
 fn activate(activation: Activation, numbers: &mut [f32]) {

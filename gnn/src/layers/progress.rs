@@ -3,9 +3,10 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use rayon::prelude::*;
 
-use super::{Adjacency, Edges, GnnError};
+use super::{Adjacency, Edges, GnnError, Matrix};
 
 /// How far a pass is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,9 +70,18 @@ pub(super) struct Pass<'a> {
     /// 1 / √degree by node, for layers that normalise.
     pub(super) scales: &'a [f32],
     pub(super) options: Options<'a>,
+    /// Memory of matrices that are no longer needed.
+    pub(super) spare: &'a Spare,
     pub(super) layer: usize,
     pub(super) layers: usize,
 }
+
+/// Memory of matrices that are no longer needed: fresh memory has to be cleared, which takes as long as a few percent of
+/// the products that fill it.
+pub(super) type Spare = Mutex<Vec<Vec<f32>>>;
+
+/// No memory.
+static NONE_SPARE: Spare = Mutex::new(Vec::new());
 
 impl<'a> Pass<'a> {
     /// A pass of one layer over all nodes.
@@ -82,8 +92,17 @@ impl<'a> Pass<'a> {
             by_hop: &[],
             scales: &[],
             options: *options,
+            spare: &NONE_SPARE,
             layer: 0,
             layers: 1,
+        }
+    }
+
+    /// A matrix whose numbers may be any until they are written.
+    pub(super) fn matrix(&self, rows: usize, cols: usize) -> Matrix {
+        match self.spare.lock().pop() {
+            Some(spare) => Matrix::reusing(spare, rows, cols),
+            None => Matrix::zeros(rows, cols),
         }
     }
 

@@ -64,7 +64,7 @@ impl RuVector {
     /// The states of the first `rows` nodes after one more hop.
     fn hop(&self, pass: &Pass<'_>, x: Rows<'_>, rows: usize) -> Result<Matrix, GnnError> {
         let width = x.width;
-        let mut out = Matrix::zeros(rows, width);
+        let mut out = pass.matrix(rows, width);
         pass.blocks(out.data_mut(), width, |scratch: &mut Scratch, first, out| {
             let count = out.len() / width;
             self.attend(pass, x, scratch, first, count)?;
@@ -78,7 +78,7 @@ impl RuVector {
     /// The last hop, and the linear map of the states after it.
     fn last_hop(&self, pass: &Pass<'_>, x: Rows<'_>) -> Result<Matrix, GnnError> {
         let width = self.linear.output;
-        let mut out = Matrix::zeros(pass.rows, width);
+        let mut out = pass.matrix(pass.rows, width);
         pass.blocks(out.data_mut(), width, |scratch: &mut Scratch, first, out| {
             let count = out.len() / width;
             self.attend(pass, x, scratch, first, count)?;

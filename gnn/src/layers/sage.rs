@@ -109,7 +109,7 @@ impl Layer for PoolSage {
     fn forward(&self, pass: &Pass<'_>, x: Rows<'_>) -> Result<Matrix, GnnError> {
         let width = self.ends.left.output;
         let pooled = self.pool.materialise(pass, x, |out| self.pool.add_bias_relu(out))?;
-        let mut out = Matrix::zeros(pass.rows, width);
+        let mut out = pass.matrix(pass.rows, width);
         pass.blocks(out.data_mut(), width, |Pooled { edges, largest, own }: &mut Pooled, first, out| {
             let count = out.len() / width;
             largest.clear();
@@ -145,7 +145,7 @@ struct Sequences {
 impl Layer for LstmSage {
     fn forward(&self, pass: &Pass<'_>, x: Rows<'_>) -> Result<Matrix, GnnError> {
         let width = self.ends.left.output;
-        let mut out = Matrix::zeros(pass.rows, width);
+        let mut out = pass.matrix(pass.rows, width);
         pass.blocks(out.data_mut(), width, |scratch: &mut Sequences, first, out| {
             let Sequences { edges, rows, own, last, states } = scratch;
             let count = out.len() / width;

@@ -71,8 +71,10 @@ fn outputs_equal_those_of_pytorch_geometric() {
             let (graph, x) = graph(&file, g);
             let expected = numbers(&file, &format!("{g}.out"));
             // Blocks of three nodes, so that graphs of a few nodes have several.
+            let mut out = Matrix::new(1, 1_000, vec![f32::NAN; 1_000]).unwrap();
             for block in [3, 128] {
-                let out = model.forward(&graph, &x, &Options { block, ..Options::default() }).unwrap();
+                let options = Options { block, ..Options::default() };
+                model.forward_into(&graph, &x, &options, &mut out).unwrap();
                 let difference = difference(out.data(), &expected);
                 assert!(difference <= RELATIVE, "{name}, graph {g}, block {block}: {difference}");
             }

@@ -289,6 +289,9 @@ fn layers_equal_their_naive_forms() {
         assert_rows(name, &model.forward(&case.graph, &case.x, &Options::default()).unwrap(), &expected);
         let streamed = model.forward(&case.graph, &Streamed(&case.x), &Options::default()).unwrap();
         assert_rows(&format!("{name}, streamed"), &streamed, &expected);
+        let mut used = Matrix::new(7, 2_000, vec![f32::NAN; 14_000]).unwrap();
+        model.forward_into(&case.graph, &case.x, &Options::default(), &mut used).unwrap();
+        assert_rows(&format!("{name}, in used memory"), &used, &expected);
         let nodes = [299, 0, 150, 0];
         let few = model.forward_nodes(&case.graph, &case.x, &nodes, &Options::default()).unwrap();
         let expected: Vec<Row> = nodes.iter().map(|&node| expected[node as usize].clone()).collect();

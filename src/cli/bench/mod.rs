@@ -7,8 +7,6 @@ mod report;
 mod sweep;
 pub(super) mod truth;
 
-use std::fs::File;
-use std::io::BufWriter;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +19,7 @@ use super::output::Output;
 use super::progress::Progress;
 use super::rows::{OnRows, RowKey, RowPayload, with_types_of};
 use super::vectors::Neighbours;
+use super::written::Written;
 use measure::{Calls, Effort, Queries};
 use report::{Bench, Curve};
 use sweep::{Ladder, Sweep};
@@ -153,9 +152,9 @@ fn sorted(efforts: &[usize]) -> Vec<usize> {
 
 fn write_json(path: &Path, bench: &Bench) -> Result<(), CliError> {
     let write = || -> std::io::Result<()> {
-        let mut file = BufWriter::new(File::create(path)?);
+        let mut file = Written::create(path)?;
         serde_json::to_writer_pretty(&mut file, bench)?;
-        std::io::Write::flush(&mut file)
+        file.finish()
     };
     write().map_err(|source| CliError::Write { path: path.to_owned(), source })
 }

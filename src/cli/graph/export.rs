@@ -1,7 +1,6 @@
 //! `redknot graph export`
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use npyz::WriterBuilder;
@@ -14,6 +13,7 @@ use crate::cli::error::CliError;
 use crate::cli::output::{self, Report};
 use crate::cli::progress::Progress;
 use crate::cli::rows::{OnRows, RowKey, RowPayload, with_types_of};
+use crate::cli::written::Written;
 
 /// Edges between two steps of the progress.
 const STEP: u64 = 1 << 14;
@@ -95,15 +95,11 @@ impl OnRows for Export<'_> {
     }
 }
 
-fn create(path: &Path) -> Result<BufWriter<File>, CliError> {
-    File::create(path).map(BufWriter::new).map_err(|source| CliError::Write { path: path.into(), source })
-}
-
 fn write_list<K: RowKey>(graph: &Graph<K>, path: &Path, progress: &mut Progress) -> Result<u64, CliError> {
-    let mut file = create(path)?;
+    let wrong = |source| CliError::Write { path: path.into(), source };
+    let mut file = Written::create(path).map_err(wrong)?;
     let total = graph.len()?;
     let mut edges = 0;
-    let wrong = |source| CliError::Write { path: path.into(), source };
     for edge in graph.edges()? {
         let edge = edge?;
         let [source, target] = [field(&edge.source)?, field(&edge.target)?];
@@ -117,7 +113,7 @@ fn write_list<K: RowKey>(graph: &Graph<K>, path: &Path, progress: &mut Progress)
             progress.set(edges, Some(total));
         }
     }
-    file.flush().map_err(wrong)?;
+    file.finish().map_err(wrong)?;
     Ok(edges)
 }
 
@@ -143,22 +139,26 @@ fn write_array<K: RowKey>(
 ) -> Result<(), CliError> {
     let wrong = |source| CliError::Write { path: path.into(), source };
     let options = npyz::WriteOptions::new().default_dtype().shape(shape);
-    let mut writer = options.writer(create(path)?).begin_nd().map_err(wrong)?;
+    let mut file = Written::create(path).map_err(wrong)?;
+    let mut writer = options.writer(&mut file).begin_nd().map_err(wrong)?;
     for edge in graph.edges()? {
         writer.push(&source(&edge?)?).map_err(wrong)?;
     }
     for edge in graph.edges()? {
         writer.push(&target(&edge?)?).map_err(wrong)?;
     }
-    writer.finish().map_err(wrong)
+    writer.finish().map_err(wrong)?;
+    file.finish().map_err(wrong)
 }
 
 fn write_weights<K: RowKey>(graph: &Graph<K>, path: &Path, total: u64) -> Result<(), CliError> {
     let wrong = |source| CliError::Write { path: path.into(), source };
     let options = npyz::WriteOptions::new().default_dtype().shape(&[total]);
-    let mut writer = options.writer(create(path)?).begin_nd().map_err(wrong)?;
+    let mut file = Written::create(path).map_err(wrong)?;
+    let mut writer = options.writer(&mut file).begin_nd().map_err(wrong)?;
     for edge in graph.edges()? {
         writer.push(&edge?.weight).map_err(wrong)?;
     }
-    writer.finish().map_err(wrong)
+    writer.finish().map_err(wrong)?;
+    file.finish().map_err(wrong)
 }

@@ -1,12 +1,11 @@
 //! Rows of numbers written as npy.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use npyz::WriterBuilder;
 
 use super::error::{Problem, VectorFileError};
+use crate::cli::written::Written;
 
 /// Writes rows of `cols` numbers as an npy array of float32 of shape (rows, cols).
 pub(crate) fn write_matrix<'r>(
@@ -15,7 +14,7 @@ pub(crate) fn write_matrix<'r>(
     rows: impl ExactSizeIterator<Item = &'r [f32]>,
 ) -> Result<(), VectorFileError> {
     let write = || -> std::io::Result<()> {
-        let mut file = BufWriter::new(File::create(path)?);
+        let mut file = Written::create(path)?;
         let shape = [rows.len() as u64, cols as u64];
         let mut writer =
             npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut file).begin_nd()?;
@@ -23,7 +22,7 @@ pub(crate) fn write_matrix<'r>(
             writer.extend(row.iter().copied())?;
         }
         writer.finish()?;
-        file.flush()
+        file.finish()
     };
     write().map_err(|error| Problem::from(error).in_file(path))
 }

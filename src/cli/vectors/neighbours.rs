@@ -1,7 +1,6 @@
 //! Tables of row numbers: the ground truth of a benchmark, and the answers it writes.
 
-use std::fs::File;
-use std::io::{BufWriter, Read, Write};
+use std::io::{Read, Write};
 use std::path::Path;
 
 use npyz::WriterBuilder;
@@ -11,6 +10,7 @@ use super::npy_header::Header;
 use super::scalar::{self, Scalar};
 use super::vecs::VecsReader;
 use super::{MAX_DIM, extension, open_file};
+use crate::cli::written::Written;
 
 const EXTENSIONS: &str = ".npy, .ivecs";
 
@@ -82,9 +82,9 @@ impl Neighbours {
     /// Writes the table as an npy array of int32 of shape (queries, k).
     pub(crate) fn save(&self, path: &Path) -> Result<(), VectorFileError> {
         let write = || -> std::io::Result<()> {
-            let mut file = BufWriter::new(File::create(path)?);
+            let mut file = Written::create(path)?;
             self.write_npy(&mut file)?;
-            file.flush()
+            file.finish()
         };
         write().map_err(|error| Problem::from(error).in_file(path))
     }
