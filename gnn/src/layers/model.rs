@@ -155,8 +155,8 @@ impl Model {
         self.run_all(graph, features, self.sample_size, options, Vec::new())
     }
 
-    /// As [`Model::forward`], into `out`, whatever shape that has: its memory is used again, which takes less time than
-    /// fresh memory. On an error `out` is left empty.
+    /// As [`Model::forward`], into `out`, whatever shape that has: if its memory is large enough it is used again, which
+    /// takes less time than fresh memory. On an error `out` is left empty.
     ///
     /// # Errors
     /// Those of [`Model::forward`].

@@ -76,11 +76,10 @@ pub(super) struct Pass<'a> {
     pub(super) layers: usize,
 }
 
-/// Memory of matrices that are no longer needed: fresh memory has to be cleared, which takes as long as a few percent of
-/// the products that fill it.
+/// Memory of matrices that are no longer needed: clearing fresh memory takes some percent of what a layer does.
 pub(super) type Spare = Mutex<Vec<Vec<f32>>>;
 
-/// No memory.
+/// For passes of one layer, which leave nothing to use again.
 static NONE_SPARE: Spare = Mutex::new(Vec::new());
 
 impl<'a> Pass<'a> {
@@ -100,7 +99,8 @@ impl<'a> Pass<'a> {
 
     /// A matrix whose numbers may be any until they are written.
     pub(super) fn matrix(&self, rows: usize, cols: usize) -> Matrix {
-        match self.spare.lock().pop() {
+        // Memory that has to grow would be cleared here, by one thread; fresh memory is cleared by those that write to it.
+        match self.spare.lock().pop().filter(|spare| spare.capacity() >= rows * cols) {
             Some(spare) => Matrix::reusing(spare, rows, cols),
             None => Matrix::zeros(rows, cols),
         }
