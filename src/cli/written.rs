@@ -82,12 +82,19 @@ impl Write for Place {
 
 /// Writes a file from what is in memory.
 pub(super) fn write_whole(to: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    let write = || {
-        let mut file = Written::create(to)?;
-        file.write_all(bytes)?;
+    write_with(to, |file| file.write_all(bytes))
+}
+
+/// Writes a file by `write`.
+pub(super) fn write_with(
+    to: &Path,
+    write: impl FnOnce(&mut Written) -> io::Result<()>,
+) -> Result<(), CliError> {
+    let written = Written::create(to).and_then(|mut file| {
+        write(&mut file)?;
         file.finish()
-    };
-    write().map_err(|source| CliError::Write { path: to.to_owned(), source })
+    });
+    written.map_err(|source| CliError::Write { path: to.to_owned(), source })
 }
 
 #[cfg(all(test, unix))]

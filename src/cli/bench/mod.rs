@@ -19,7 +19,7 @@ use super::output::Output;
 use super::progress::Progress;
 use super::rows::{OnRows, RowKey, RowPayload, with_types_of};
 use super::vectors::Neighbours;
-use super::written::Written;
+use super::written::write_with;
 use measure::{Calls, Effort, Queries};
 use report::{Bench, Curve};
 use sweep::{Ladder, Sweep};
@@ -151,12 +151,7 @@ fn sorted(efforts: &[usize]) -> Vec<usize> {
 }
 
 fn write_json(path: &Path, bench: &Bench) -> Result<(), CliError> {
-    let write = || -> std::io::Result<()> {
-        let mut file = Written::create(path)?;
-        serde_json::to_writer_pretty(&mut file, bench)?;
-        file.finish()
-    };
-    write().map_err(|source| CliError::Write { path: path.to_owned(), source })
+    write_with(path, |file| Ok(serde_json::to_writer_pretty(file, bench)?))
 }
 
 struct BenchOne<'a> {
@@ -193,7 +188,8 @@ impl OnRows for BenchOne<'_> {
         if let Some(path) = &args.results {
             let points = measured.points.iter().find(|points| !points.is_empty());
             if let Some(middle) = points.map(|points| points[points.len() / 2].setting) {
-                names.table(args.k, &sweep.pass(middle)?.keys())?.save(path)?;
+                let table = names.table(args.k, &sweep.pass(middle)?.keys())?;
+                write_with(path, |file| table.write_npy(file))?;
             }
         }
         Ok(Bench::new(args, self.database, self.info, queries.len(), curves, measured))

@@ -10,7 +10,6 @@ use super::npy_header::Header;
 use super::scalar::{self, Scalar};
 use super::vecs::VecsReader;
 use super::{MAX_DIM, extension, open_file};
-use crate::cli::written::Written;
 
 const EXTENSIONS: &str = ".npy, .ivecs";
 
@@ -80,16 +79,7 @@ impl Neighbours {
     }
 
     /// Writes the table as an npy array of int32 of shape (queries, k).
-    pub(crate) fn save(&self, path: &Path) -> Result<(), VectorFileError> {
-        let write = || -> std::io::Result<()> {
-            let mut file = Written::create(path)?;
-            self.write_npy(&mut file)?;
-            file.finish()
-        };
-        write().map_err(|error| Problem::from(error).in_file(path))
-    }
-
-    fn write_npy(&self, output: &mut impl Write) -> std::io::Result<()> {
+    pub(crate) fn write_npy(&self, output: &mut impl Write) -> std::io::Result<()> {
         let shape = [(self.rows.len() / self.k) as u64, self.k as u64];
         let mut writer = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(output).begin_nd()?;
         writer.extend(self.rows.iter().copied())?;
