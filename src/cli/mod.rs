@@ -38,7 +38,6 @@ mod train;
 mod trajectories;
 pub(crate) mod vectors;
 mod verify;
-#[cfg(any(feature = "gnn", feature = "onnx"))]
 mod written;
 
 use std::io::Write;

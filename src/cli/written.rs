@@ -81,6 +81,7 @@ impl Write for Place {
 }
 
 /// Writes a file from what is in memory.
+#[cfg(any(test, feature = "gnn", feature = "onnx"))]
 pub(super) fn write_whole(to: &Path, bytes: &[u8]) -> Result<(), CliError> {
     write_with(to, |file| file.write_all(bytes))
 }
