@@ -142,6 +142,9 @@ fn text_keys_become_row_numbers_through_the_file_of_keys() {
     let words =
         "bench db --queries queries.npy --gt gt.npy --efforts 300 --rounds 1 --json --results ids.npy";
     scratch.run(words).refused(4, &["--keys"]);
+    scratch
+        .run(&format!("{words} --keys keys.txt").replace("ids", "nowhere/ids"))
+        .refused(5, &["nowhere/ids"]);
     let bench = scratch.run(&format!("{words} --keys keys.txt")).json(0);
     assert_eq!(self::points(&bench)[0]["recall"], 1.0);
     assert_eq!(recall_of(&scratch.path("ids.npy"), &truth), 1.0);

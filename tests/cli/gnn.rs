@@ -100,6 +100,7 @@ fn what_cannot_be_done_is_said() {
     scratch.run("gnn search db --hops 1 --graph none --like 3").refused(2, &["none"]);
     scratch.run("gnn score db --hops 1 --like 3 9999").refused(1, &["9999"]);
     scratch.run("gnn message-pass db --hops 1").refused(2, &["--into", "--out"]);
+    scratch.run("gnn message-pass db --hops 1 --out nowhere/means.npy").refused(5, &["nowhere/means.npy"]);
     let train = "gnn train db --model m --labels";
     scratch.run(&format!("{train} labels.tsv --layer perceptron")).refused(2, &["perceptron", "graphsage"]);
     scratch.text("wrong.tsv", "1\t0\ttrain\n2\tx\ttrain\n");

@@ -17,6 +17,7 @@ use crate::cli::output::{self, Report};
 use crate::cli::progress::Progress;
 use crate::cli::rows::{OnRows, RowKey, RowPayload, with_types_of};
 use crate::cli::vectors::write_matrix;
+use crate::cli::written::{write_whole, write_with};
 
 /// Arguments of `redknot gnn message-pass`.
 #[derive(Debug, clap::Args)]
@@ -134,11 +135,12 @@ impl OnRows for Pass<'_> {
             txn.commit()?;
         }
         if let Some(path) = &args.to.out {
-            write_matrix(path, embeddings.dim(), embeddings.iter().map(|(_, row)| row))?;
+            let rows = embeddings.iter().map(|(_, row)| row);
+            write_with(path, |file| write_matrix(file, embeddings.dim(), rows))?;
         }
         if let Some(path) = &args.to.keys {
             let lines: String = embeddings.keys().iter().map(|key| format!("{key}\n")).collect();
-            crate::cli::written::write_whole(path, lines.as_bytes())?;
+            write_whole(path, lines.as_bytes())?;
         }
         args.graph.output.show(&Passed {
             collection: info.name.clone(),
