@@ -163,6 +163,7 @@ pub fn prefetch<T: ?Sized>(value: &T) {
         let start = ptr::from_ref(value).cast::<i8>();
         // A value that does not begin with a line may reach into one more than its length says.
         let before = start.addr() % ALIGN;
+        // Most values take one line or two: the compiler makes eight at a time of an iterator's steps.
         let mut offset = 0;
         while offset < before + size_of_val(value) {
             // SAFETY: a prefetch is a hint; it reads no memory that the program could observe, whatever the address.

@@ -260,8 +260,7 @@ impl Model {
         options.check()?;
         Rows::of_all(features, graph, self.description.input_dim)?;
         let scales = self.scales(graph, (0..graph.nodes()).into_par_iter())?;
-        let spare = Mutex::new(vec![spare]);
-        let run = Run { graph, numbers: &[], scales: &scales, sample_size, spare };
+        let run = Run { graph, numbers: &[], scales: &scales, sample_size, spare: Mutex::new(spare) };
         self.run(&run, features, options, |_| graph.nodes() as usize)
     }
 
@@ -314,7 +313,7 @@ impl Model {
             if i + 1 < self.layers.len() {
                 activate(self.description.activation, next.data_mut());
             }
-            run.spare.lock().extend(made.replace(next).map(Matrix::into_data));
+            made = Some(next);
         }
         Ok(made.expect("a checked description has one layer or more"))
     }

@@ -70,16 +70,14 @@ pub(super) struct Pass<'a> {
     /// 1 / √degree by node, for layers that normalise.
     pub(super) scales: &'a [f32],
     pub(super) options: Options<'a>,
-    /// Memory of matrices that are no longer needed.
     pub(super) spare: &'a Spare,
     pub(super) layer: usize,
     pub(super) layers: usize,
 }
 
-/// Memory of matrices that are no longer needed: clearing fresh memory takes some percent of what a layer does.
-pub(super) type Spare = Mutex<Vec<Vec<f32>>>;
+/// Memory that may be used again, or none: clearing fresh memory takes some percent of what a layer does.
+pub(super) type Spare = Mutex<Vec<f32>>;
 
-/// For passes of one layer, which leave nothing to use again.
 static NONE_SPARE: Spare = Mutex::new(Vec::new());
 
 impl<'a> Pass<'a> {
@@ -100,9 +98,11 @@ impl<'a> Pass<'a> {
     /// A matrix whose numbers may be any until they are written.
     pub(super) fn matrix(&self, rows: usize, cols: usize) -> Matrix {
         // Memory that has to grow would be cleared here, by one thread; fresh memory is cleared by those that write to it.
-        match self.spare.lock().pop().filter(|spare| spare.capacity() >= rows * cols) {
-            Some(spare) => Matrix::reusing(spare, rows, cols),
-            None => Matrix::zeros(rows, cols),
+        let spare = std::mem::take(&mut *self.spare.lock());
+        if spare.capacity() >= rows * cols {
+            Matrix::reusing(spare, rows, cols)
+        } else {
+            Matrix::zeros(rows, cols)
         }
     }
 

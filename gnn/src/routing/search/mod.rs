@@ -7,7 +7,7 @@ mod rerank;
 mod route;
 mod walk;
 
-use redknot_index::{Candidates, Metric, Neighbor, Probe, Reader, ScratchPool, Trace, Visited, decode_into};
+use redknot_index::{Candidates, Metric, Neighbor, Reader, ScratchPool, Trace, Visited, decode_into};
 use redknot_storage::Rows;
 use serde::{Deserialize, Serialize};
 
@@ -172,7 +172,8 @@ impl Router {
     ) -> Result<Routed, RouteError> {
         let setting = self.setting(reader, keys, k, effort)?;
         SCRATCHES.with(|scratch| {
-            let probe = setting.encode(query, scratch)?;
+            let probe = reader.probe(query)?;
+            self.encode(reader, query, scratch)?;
             let mut walk = Walk::new(&setting, probe, scratch, trace);
             let stop = match (setting.k, effort.mode) {
                 (0, _) if probe.entry().is_none() => StopReason::NoGraph,
@@ -201,7 +202,7 @@ impl Router {
     /// Checks what does not depend on the query.
     fn setting<'a, 'v>(
         &'a self,
-        reader: &'a Reader<'v>,
+        reader: &Reader<'_>,
         keys: Keys<'v>,
         k: usize,
         effort: &Effort,
@@ -211,7 +212,7 @@ impl Router {
         // No list need be longer than there are rows.
         let live = reader.live() as usize;
         let effort = Effort { rerank: effort.rerank.min(live), ef: effort.ef.min(live), ..*effort };
-        Ok(Setting { router: self, reader, keys, k: k.min(live), effort, unit })
+        Ok(Setting { router: self, keys, k: k.min(live), effort, unit })
     }
 
     /// How many units of an estimate make one of the index's distances.
@@ -254,7 +255,6 @@ impl Router {
 /// What a search is made with.
 struct Setting<'a, 'v> {
     router: &'a Router,
-    reader: &'a Reader<'v>,
     keys: Keys<'v>,
     /// At most as many as there are rows.
     k: usize,
@@ -264,13 +264,6 @@ struct Setting<'a, 'v> {
 }
 
 impl<'v> Setting<'_, 'v> {
-    /// Encodes a query into `scratch`.
-    fn encode<'q>(&self, query: &'q [u8], scratch: &mut Scratch) -> Result<Probe<'q, 'v>, RouteError> {
-        let probe = self.reader.probe(query)?;
-        self.router.encode(self.reader, query, scratch)?;
-        Ok(probe)
-    }
-
     /// The answer of a search that came to its end.
     fn finish<T: Trace>(&self, walk: &Walk<'_, 'v, T>, stop: StopReason) -> Result<Routed, RouteError> {
         let scratch = &*walk.scratch;

@@ -91,10 +91,11 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
             estimates[place] = f32::INFINITY;
         }
         self.scratch.visited.insert(entry);
-        self.scratch.links.clear();
-        self.scratch.links.push(entry);
-        self.score(1)?;
-        Ok(Some(self.entered(Neighbor { id: entry, distance: self.scratch.estimates[0] })))
+        let key = self.keys.rows.get(entry).map_err(RouteError::Keys)?;
+        let mut estimate = [0.0];
+        self.encoder.estimates(&self.scratch.encoded, &[key], &mut estimate);
+        self.key_scores += 1;
+        Ok(Some(self.entered(Neighbor { id: entry, distance: estimate[0] })))
     }
 
     fn entered(&mut self, entry: Neighbor) -> Neighbor {
@@ -137,14 +138,9 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
     /// `scratch.links`, with their estimates in `scratch.estimates`.
     #[inline]
     pub(super) fn expand(&mut self, hop: Hop) -> Result<usize, RouteError> {
-        self.tell(hop);
-        if let Some(inline) = self.keys.inline {
-            return self.expand_inline(inline, hop.node);
-        }
-        let Scratch { visited, links, .. } = &mut *self.scratch;
-        let count = self.probe.unvisited_links(hop.node, visited, links)?.len();
-        self.score(count)?;
-        Ok(count)
+        let count = self.fetch_keys(hop)?;
+        self.take_fetched();
+        self.score_fetched(hop, count)
     }
 
     /// The first half of [`Walk::expand`], a hop ahead: finds the nodes that were not seen before and fetches their keys,
@@ -191,10 +187,7 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
     /// Fetches what [`Walk::prefetch_links`] reads.
     #[inline]
     pub(super) fn prefetch_place(&self, node: u32) {
-        match self.keys.inline {
-            Some(inline) => inline.prefetch(node),
-            None => self.probe.prefetch_place(node),
-        }
+        prefetch_place(self.keys, &self.probe, node);
     }
 
     /// Fetches what [`Walk::expand`] reads first.
@@ -206,26 +199,7 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
         }
     }
 
-    /// Estimates for the first `count` of `scratch.links`.
-    #[inline]
-    pub(super) fn score(&mut self, count: usize) -> Result<(), RouteError> {
-        let Scratch { links, estimates, encoded, .. } = &mut *self.scratch;
-        if estimates.len() < count {
-            estimates.resize(count, 0.0);
-        }
-        let mut rows: [&[u8]; BATCH] = [&[]; BATCH];
-        for (ids, estimates) in links[..count].chunks(BATCH).zip(estimates.chunks_mut(BATCH)) {
-            for (row, &id) in rows.iter_mut().zip(ids) {
-                *row = self.keys.rows.get(id).map_err(RouteError::Keys)?;
-                prefetch(*row);
-            }
-            self.encoder.estimates(encoded, &rows[..ids.len()], &mut estimates[..ids.len()]);
-        }
-        self.key_scores += count as u64;
-        Ok(())
-    }
-
-    /// As `expand` and `score`, with links and keys from one place.
+    /// As [`Walk::expand`], with links and keys from one place.
     #[inline]
     fn expand_inline(&mut self, inline: &InlineGraph, node: u32) -> Result<usize, RouteError> {
         let InlineRow { links, keys } = inline.row(node);
@@ -262,10 +236,7 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
             let place = if distance < bound { pool.insert(Neighbor { id, distance }) } else { None };
             self.trace.score(Neighbor { id, distance: distance / self.unit }, place.is_some());
             if place.is_some_and(|place| place < SOON) {
-                match self.keys.inline {
-                    Some(inline) => inline.prefetch(id),
-                    None => self.probe.prefetch_place(id),
-                }
+                prefetch_place(self.keys, &self.probe, id);
             }
         }
     }
@@ -337,6 +308,15 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
             let place = nearest.insert(neighbor);
             trace.measure(neighbor, place.is_some());
         })?)
+    }
+}
+
+/// As [`Walk::prefetch_place`].
+#[inline]
+fn prefetch_place(keys: Keys<'_>, probe: &Probe<'_, '_>, node: u32) {
+    match keys.inline {
+        Some(inline) => inline.prefetch(node),
+        None => probe.prefetch_place(node),
     }
 }
 
