@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use redknot_gnn::routing::{
-    Effort, EncodeScratch, InlineGraph, KeyEncoder, KeyModel, Keys, Landmarks, Mode, RouteError, Routed,
-    Router, Slot, StopReason, normalize,
+    Effort, EncodeScratch, EncodedQuery, InlineGraph, KeyEncoder, KeyModel, Keys, Landmarks, Mode,
+    RouteError, Routed, Router, Slot, StopReason, normalize,
 };
-use redknot_index::{Error, Found, IndexConfig, IndexRecord, Metric, Reader, SearchParams, Writer};
+use redknot_index::{Error, Found, IndexConfig, IndexRecord, Metric, Reader, SearchParams, Trace, Writer};
 use redknot_storage::{ArrayId, ArraySpec, PageSize, Rows, Snapshot, Storage, View};
 use tempfile::TempDir;
 
@@ -265,6 +265,60 @@ fn rows_outside_the_graph_are_found_and_deleted_ones_are_not() {
         assert_eq!(routed.neighbors.len(), K);
         assert!(routed.neighbors.iter().all(|neighbor| neighbor.id != 46), "{mode:?}");
     }
+}
+
+/// Where a search entered the graph.
+#[derive(Default)]
+struct Entry(Option<u32>);
+
+impl Trace for Entry {
+    fn enter(&mut self, node: u32) {
+        self.0 = Some(node);
+    }
+}
+
+#[test]
+fn searches_enter_at_the_nearest_landmark_of_the_nearest_groups() {
+    let mut home = Home::new(Metric::L2);
+    let landmarks = home.router.landmarks().clone();
+    let of_graph: Vec<u32> = (0..ROWS as u32).step_by(23).collect();
+    let mut grouped = landmarks.nodes().to_vec();
+    grouped.sort_unstable();
+    assert_eq!(grouped, of_graph, "grouping loses none");
+
+    let (mut encoded, mut nearest, mut found) = (EncodedQuery::default(), 0, 0.0);
+    for query in clustered(100, 13) {
+        home.router.encoder().encode(&query, &mut encoded).unwrap();
+        let estimates = home.with(|_, keys| {
+            let key = |node: &u32| keys.get(*node).unwrap();
+            let of_nodes: Vec<&[u8]> = landmarks.nodes().iter().map(key).collect();
+            assert!(of_nodes.iter().copied().eq(landmarks.keys()), "each with its own key");
+            let mut estimates = vec![0.0; of_nodes.len()];
+            home.router.encoder().estimates(&encoded, &of_nodes, &mut estimates);
+            estimates
+        });
+        let by_estimate = |a: &usize, b: &usize| estimates[*a].total_cmp(&estimates[*b]);
+        let best = (0..estimates.len()).min_by(by_estimate).unwrap();
+        let mut entry = Entry::default();
+        let effort = Effort { max_hops: 1, ..Effort::default() };
+        let routed = home.with(|reader, keys| {
+            let query = bytes(&query);
+            home.router.search_traced(reader, Keys::new(keys), &query, K, &effort, &mut entry).unwrap()
+        });
+        assert!((routed.key_scores as usize) < landmarks.len(), "{} keys", routed.key_scores);
+        nearest += usize::from(entry.0 == Some(landmarks.nodes()[best]));
+        let told = home.with(|reader, _| home.router.nearest_landmark(reader, &bytes(&query)).unwrap());
+        let entered = landmarks.nodes().iter().position(|node| Some(*node) == entry.0).unwrap();
+        assert_eq!(told, Some(estimates[entered]));
+        found += estimates[best] / estimates[entered] / 100.0;
+    }
+    assert!(nearest >= 80 && found > 0.95, "{nearest} of 100, {found} of the way");
+
+    // All of them gone: the way in is that of greedy searches.
+    home.write(|writer| of_graph.iter().for_each(|node| writer.delete(*node).unwrap()));
+    let query = home.rows[1].clone();
+    let routed = home.route(&query, &Effort::default());
+    assert_eq!((routed.neighbors[0].id, routed.neighbors[0].distance), (1, 0.0));
 }
 
 #[test]

@@ -14,9 +14,9 @@ use crate::error::{Error, Result};
 /// Keys that are made and written at a time.
 const KEYS_AT_ONCE: usize = 1 << 16;
 /// At most so many landmarks.
-const LANDMARKS: usize = 512;
-/// Nodes for each landmark: every search scores all of them, which in a small graph would be most of its work.
-const NODES_PER_LANDMARK: usize = 64;
+const LANDMARKS: usize = 4096;
+/// Nodes for each landmark: a search scores some 3 · √landmarks of them, which in a small graph would be most of its work.
+const NODES_PER_LANDMARK: usize = 32;
 
 pub(crate) fn from_route(error: RouteError) -> Error {
     match error {

@@ -1,18 +1,19 @@
 //! The gate that every new router has to pass.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
-use redknot_gnn::routing::{Calibration, KeyEncoder, KeyModel, Keyed, Keys, Level, RouteError, calibrate};
+use redknot_gnn::routing::{
+    Calibration, KeyEncoder, KeyModel, Keyed, Keys, Level, RouteError, Router, calibrate,
+};
 #[cfg(feature = "train")]
 use redknot_gnn::train::TrainProgress;
 use redknot_index::Reader;
-use redknot_storage::{ArrayId, Rows, Snapshot, Storage, View};
+use redknot_storage::{ArrayId, Snapshot, Storage, View};
 
-use super::cache::{Loaded, Routers, router_of};
+use super::cache::{Routers, router_of};
 use super::encode::{from_route, landmarks, make_keys};
 use super::questions::{Questions, check_count, encode_all};
-use super::record::{Ablated, RouterRecord, Training, levels, write};
+use super::record::{Ablated, RouterRecord, Training, levels, read, write};
 use crate::catalog::{self, Record, RouterKeys};
 use crate::error::{Error, Result};
 
@@ -96,9 +97,9 @@ impl<'d> Gate<'d> {
         };
         let (training, ablation) = about(&measured);
         let best = measured.best;
-        let candidate = candidates.swap_remove(best);
+        let Candidate { keys, landmarks, epoch, .. } = candidates.swap_remove(best);
         let calibration = measured.calibrations.swap_remove(best);
-        let mut router = RouterRecord::new(candidate.landmarks, calibration, training.clone());
+        let mut router = RouterRecord::new(landmarks, calibration, training.clone());
         router.ablation.clone_from(&ablation);
         let new = router.levels();
         let before = measured.before.as_ref().map(levels);
@@ -107,7 +108,7 @@ impl<'d> Gate<'d> {
         // A verdict is kept even if it is "no gain", unless it would take the place of a router that does gain.
         match measured.before {
             Some(before) if !accepted => self.keep(before)?,
-            _ => self.adopt(entrants[best].model, router, candidate.keys, candidate.epoch)?,
+            _ => self.adopt(entrants[best].model, router, keys, epoch)?,
         }
         Ok(verdict)
     }
@@ -179,9 +180,12 @@ impl<'d> Gate<'d> {
         let routers = entrants.iter().zip(candidates).map(router).collect::<Result<Vec<_>>>()?;
         let mut keyed: Vec<Keyed<'_>> =
             routers.iter().map(|(router, keys)| Keyed { router, keys: *keys }).collect();
-        let current = self.current(&snapshot, &record)?;
-        if let Some((loaded, keys)) = &current {
-            keyed.push(Keyed { router: &loaded.router, keys: Keys::new(*keys) });
+        let current = match candidates.first() {
+            Some(candidate) => self.current(&snapshot, &record, &candidate.landmarks)?,
+            None => None,
+        };
+        if let Some((router, keys)) = &current {
+            keyed.push(Keyed { router, keys: *keys });
         }
         let questions = held_out.held_out(self.k);
         let go_on = || (self.progress)(RouterProgress::Calibrating).is_continue();
@@ -199,15 +203,23 @@ impl<'d> Gate<'d> {
         Ok(Measurements { best, calibrations, before, rows })
     }
 
-    /// The router that is there, if searches can follow it and gain by it, with its keys.
+    /// The router that is there, if searches can follow it and gain by it, with its keys. It enters the graph at the same
+    /// landmarks as the new ones: some of its own may have gone.
     fn current<'s>(
         &self,
         snapshot: &'s Snapshot,
         record: &Record,
-    ) -> Result<Option<(Arc<Loaded>, Rows<'s>)>> {
+        landmarks: &[u32],
+    ) -> Result<Option<(Router, Keys<'s>)>> {
         let Some(keys) = record.fresh_router() else { return Ok(None) };
-        let current = self.routers.get(snapshot, &self.name, keys).filter(|current| current.record.gains());
-        current.map(|current| Ok((current, snapshot.rows(keys.keys)?))).transpose()
+        let gains =
+            self.routers.get(snapshot, &self.name, keys).is_some_and(|current| current.record.gains());
+        if !gains {
+            return Ok(None);
+        }
+        let (_, model) = read(snapshot, &self.name)?;
+        let keys = snapshot.rows(keys.keys)?;
+        Ok(Some((router_of(&model, landmarks, keys)?, Keys::new(keys))))
     }
 
     /// Has the router that is there stay, with what was measured of it now.
@@ -220,6 +232,7 @@ impl<'d> Gate<'d> {
         {
             let mut router = loaded.record.clone();
             router.calibration = calibration;
+            router.landmarks = landmarks(&**txn.base(), &record.index)?;
             write(&txn, &self.name, &router, None)?;
             there.serial += 1;
             catalog::write_bytes(&txn, &self.name, &record.to_bytes())?;

@@ -137,6 +137,25 @@ impl QueryEncoder {
                 full.apply(centred, &mut out.projected);
             }
         }
+        self.weigh(square + linear + self.query_constant, out)
+    }
+
+    /// Encodes the point at these coordinates: estimates are then of squared distances between nodes.
+    ///
+    /// # Errors
+    /// As [`QueryEncoder::encode`].
+    pub(super) fn encode_coordinates(
+        &self,
+        coordinates: &[f32],
+        out: &mut EncodedQuery,
+    ) -> Result<(), ModelError> {
+        out.projected.clear();
+        out.projected.extend_from_slice(coordinates);
+        self.weigh(coordinates.iter().map(|x| x * x).sum(), out)
+    }
+
+    /// From `out.projected` to what keys are scored with, `constant` being what estimates have beside that.
+    fn weigh(&self, constant: f32, out: &mut EncodedQuery) -> Result<(), ModelError> {
         let mut values = [0.0; MAX_SLOTS];
         let values = &mut values[..self.slots.len()];
         for (value, slot) in values.iter_mut().zip(&self.slots) {
@@ -153,7 +172,7 @@ impl QueryEncoder {
         let inverse = if largest > f32::MIN_POSITIVE * MAX_QUERY_VALUE { 1.0 / out.scale } else { 0.0 };
         let sum = split(values, inverse, self.key_bytes - BIAS_BYTES, &mut out.planes);
         // Levels are −1.5, −0.5, 0.5 and 1.5 steps; keys hold 0 to 3.
-        out.base = square + linear + self.query_constant + self.bias_base - out.scale * (1.5 * sum as f32);
+        out.base = constant + self.bias_base - out.scale * (1.5 * sum as f32);
         out.bias_step = self.bias_step;
         // Every estimate, and every intermediate sum of it, is at most this far from 0.
         let bound = out.base.abs() + f32::from(u16::MAX) * self.bias_step + 4.0 * total;

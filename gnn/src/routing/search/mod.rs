@@ -15,7 +15,10 @@ use super::{
     Effort, EncodedQuery, InlineGraph, KeyModel, Landmarks, Mode, ModelError, QueryEncoder, RouteError,
     normalize,
 };
-use walk::{BATCH, Walk, smallest};
+use walk::{BATCH, Walk, nearest};
+
+/// Groups of landmarks that are looked into: those with the nearest centres.
+const GROUPS_SCORED: usize = 2;
 
 /// Why a search ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -96,18 +99,51 @@ struct Scratch {
 }
 
 impl Scratch {
-    /// The estimate of each landmark for the query that was encoded last.
-    fn score_landmarks(&mut self, encoder: &QueryEncoder, landmarks: &Landmarks) -> &mut [f32] {
-        let Scratch { estimates, encoded, .. } = self;
-        estimates.resize(landmarks.len().max(estimates.len()), 0.0);
-        let estimates = &mut estimates[..landmarks.len()];
-        let mut keys = landmarks.keys();
-        for estimates in estimates.chunks_mut(BATCH) {
-            let mut rows: [&[u8]; BATCH] = [&[]; BATCH];
-            rows.iter_mut().zip(&mut keys.by_ref().take(estimates.len())).for_each(|(row, key)| *row = key);
-            encoder.estimates(encoded, &rows[..estimates.len()], estimates);
+    /// Estimates for the query that was encoded last: of the centres of the landmarks' groups, then of all landmarks in
+    /// the nearest groups. These are left in `shortlist`. Returns how many keys were scored.
+    fn score_landmarks(&mut self, encoder: &QueryEncoder, landmarks: &Landmarks) -> u64 {
+        // Where there is one group, it has no centre.
+        let mut groups = [Neighbor { id: 0, distance: f32::INFINITY }; GROUPS_SCORED];
+        let mut centres = 0;
+        self.score(encoder, landmarks.centres(), |distance| {
+            insert_nearest(&mut groups, Neighbor { id: centres, distance });
+            centres += 1;
+        });
+        let mut shortlist = std::mem::take(&mut self.shortlist);
+        shortlist.clear();
+        for group in groups.iter().take(centres.max(1) as usize) {
+            let (nodes, keys) = landmarks.group(group.id as usize);
+            let mut nodes = nodes.iter();
+            self.score(encoder, keys, |distance| {
+                shortlist.extend(nodes.next().map(|&id| Neighbor { id, distance }));
+            });
         }
-        estimates
+        self.shortlist = shortlist;
+        u64::from(centres) + self.shortlist.len() as u64
+    }
+
+    /// Estimates for keys that lie one behind the other.
+    fn score(&mut self, encoder: &QueryEncoder, keys: &[u8], mut each: impl FnMut(f32)) {
+        for keys in keys.chunks(BATCH * encoder.key_bytes()) {
+            let mut rows: [&[u8]; BATCH] = [&[]; BATCH];
+            let keys = keys.chunks_exact(encoder.key_bytes());
+            let count = keys.len();
+            rows.iter_mut().zip(keys).for_each(|(row, key)| *row = key);
+            let mut estimates = [0.0; BATCH];
+            encoder.estimates(&self.encoded, &rows[..count], &mut estimates[..count]);
+            estimates[..count].iter().for_each(|estimate| each(*estimate));
+        }
+    }
+}
+
+/// Puts `new` in its place among the sorted `nearest`, of which the farthest falls out.
+fn insert_nearest(nearest: &mut [Neighbor], new: Neighbor) {
+    let at = nearest.partition_point(|other| other.distance <= new.distance);
+    if let Some(rest) = nearest.get_mut(at..)
+        && !rest.is_empty()
+    {
+        rest.rotate_right(1);
+        rest[0] = new;
     }
 }
 
@@ -115,7 +151,7 @@ impl Scratch {
 static SCRATCHES: ScratchPool<Scratch> = ScratchPool::new();
 
 impl Router {
-    /// A router with this model, whose searches enter the graph at `landmarks`.
+    /// A router with this model, whose searches enter the graph at `landmarks`, which it groups.
     ///
     /// # Errors
     /// What [`KeyModel::check`] finds; [`ModelError::KeyBytes`] where the landmarks have keys of another length.
@@ -124,6 +160,7 @@ impl Router {
         if landmarks.key_bytes() != model.key_bytes {
             return Err(ModelError::KeyBytes { got: landmarks.key_bytes() });
         }
+        let landmarks = landmarks.grouped(model, &encoder);
         Ok(Router { encoder, landmarks })
     }
 
@@ -194,8 +231,8 @@ impl Router {
     pub fn nearest_landmark(&self, reader: &Reader<'_>, query: &[u8]) -> Result<Option<f32>, RouteError> {
         SCRATCHES.with(|scratch| {
             self.encode(reader, query, scratch)?;
-            let estimates = scratch.score_landmarks(&self.encoder, &self.landmarks);
-            Ok(smallest(estimates).map(|(_, estimate)| estimate))
+            scratch.score_landmarks(&self.encoder, &self.landmarks);
+            Ok(nearest(&scratch.shortlist).map(|(_, landmark)| landmark.distance))
         })
     }
 

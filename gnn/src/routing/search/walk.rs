@@ -75,20 +75,19 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
     /// where greedy searches begin. `None` where nothing is linked.
     pub(super) fn enter(&mut self, landmarks: &Landmarks) -> Result<Option<Neighbor>, RouteError> {
         let Some(entry) = self.probe.entry() else { return Ok(None) };
-        self.key_scores += landmarks.len() as u64;
-        let estimates = self.scratch.score_landmarks(self.encoder, landmarks);
-        if let (Some(farthest), Some((_, got))) = (self.effort.farthest, smallest(estimates))
-            && got > farthest
+        self.key_scores += self.scratch.score_landmarks(self.encoder, landmarks);
+        if let (Some(farthest), Some((_, landmark))) =
+            (self.effort.farthest, nearest(&self.scratch.shortlist))
+            && landmark.distance > farthest
         {
-            return Err(RouteError::Strange { got, farthest });
+            return Err(RouteError::Strange { got: landmark.distance, farthest });
         }
-        while let Some((place, estimate)) = smallest(estimates) {
-            let id = landmarks.nodes()[place];
-            if self.probe.is_linked(id)? {
-                self.scratch.visited.insert(id);
-                return Ok(Some(self.entered(Neighbor { id, distance: estimate })));
+        while let Some((place, landmark)) = nearest(&self.scratch.shortlist) {
+            if self.probe.is_linked(landmark.id)? {
+                self.scratch.visited.insert(landmark.id);
+                return Ok(Some(self.entered(landmark)));
             }
-            estimates[place] = f32::INFINITY;
+            self.scratch.shortlist.swap_remove(place);
         }
         self.scratch.visited.insert(entry);
         let key = self.keys.rows.get(entry).map_err(RouteError::Keys)?;
@@ -326,12 +325,11 @@ fn visit(visited: &mut Visited, id: u32, len: u32) -> Result<bool, RouteError> {
     visited.insert(id).ok_or_else(|| redknot_index::Error::RowOutOfRange { id, len }.into())
 }
 
-/// The smallest number below infinity and its place.
-pub(super) fn smallest(values: &[f32]) -> Option<(usize, f32)> {
-    let better = |best: Option<(usize, f32)>, (place, value): (usize, &f32)| match best {
-        Some((_, least)) if *value >= least => best,
-        _ if *value < f32::INFINITY => Some((place, *value)),
-        _ => best,
-    };
-    values.iter().enumerate().fold(None, better)
+/// The nearest of some nodes and its place; the first of equals.
+pub(super) fn nearest(nodes: &[Neighbor]) -> Option<(usize, Neighbor)> {
+    nodes.iter().copied().enumerate().reduce(
+        |best, next| {
+            if next.1.distance < best.1.distance { next } else { best }
+        },
+    )
 }
