@@ -39,6 +39,18 @@ pub struct Figures {
     pub hops: f64,
 }
 
+/// What half the hops are worth: as many times the time of a query, 2^0.15 = 1.11, may be spent on them.
+const WORTH_OF_HOPS: f64 = 0.15;
+
+impl Figures {
+    /// What routed plans are compared by: their time, and how often they would wait for the disk where the file is not in
+    /// memory. Distances are computed after the last hop, from places that are known then and can be read at once; each hop
+    /// waits for the one before.
+    fn cost(&self) -> f64 {
+        self.micros * (1.0 + self.hops).powf(WORTH_OF_HOPS)
+    }
+}
+
 /// How a query is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Plan {
@@ -57,7 +69,8 @@ pub struct Measured {
     pub figures: Figures,
 }
 
-/// The plans worth considering: those that no other one beats in both recall and time, by rising recall.
+/// The plans worth considering, by rising recall: those that no other one beats in recall and in time, where a plan of half
+/// the hops may take a tenth more time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// How many neighbours were asked for; what is said holds for as many and fewer.
@@ -81,7 +94,7 @@ pub struct Level {
     pub recall: f64,
     /// Greedy search, interpolated between efforts; `None` where it does not reach the level.
     pub greedy: Option<Figures>,
-    /// The cheapest routed search that reaches the level.
+    /// The routed search that reaches the level at the least cost: time, and hops (see [`Calibration`]).
     pub routed: Option<Measured>,
 }
 
@@ -101,9 +114,20 @@ impl Level {
 impl Calibration {
     /// Both ways of searching at a recall level.
     pub fn level(&self, recall: f64) -> Level {
-        let routed = self.routed.iter().filter(|point| point.figures.recall >= recall);
-        let routed = routed.min_by(|a, b| a.figures.micros.total_cmp(&b.figures.micros)).copied();
-        Level { recall, greedy: self.greedy_at(recall), routed }
+        let greedy = self.greedy_at(recall);
+        let routed =
+            self.cheapest(|point| point.figures.recall >= recall, greedy.map(|greedy| greedy.micros));
+        Level { recall, greedy, routed }
+    }
+
+    /// The routed plan of least cost; among those that take less than `limit`, if there are any.
+    fn cheapest(&self, enough: impl Fn(&Measured) -> bool, limit: Option<f64>) -> Option<Measured> {
+        let by = |a: (bool, f64), b: (bool, f64)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1));
+        let cost = |point: &Measured| {
+            let figures = &point.figures;
+            (limit.is_some_and(|limit| figures.micros >= limit), figures.cost())
+        };
+        self.routed.iter().filter(|point| enough(point)).min_by(|a, b| by(cost(a), cost(b))).copied()
     }
 
     /// Greedy search at a recall level, interpolated between the efforts on both sides of it.
@@ -133,10 +157,12 @@ impl Calibration {
     }
 
     fn fastest(&self, enough: impl Fn(&Measured) -> bool) -> Option<Plan> {
-        let all = || self.greedy.iter().chain(&self.routed);
-        let reaching = all().filter(|point| enough(point));
-        let fastest = reaching.min_by(|a, b| a.figures.micros.total_cmp(&b.figures.micros));
-        let best = || all().max_by(|a, b| a.figures.recall.total_cmp(&b.figures.recall));
+        let greedy = self.greedy.iter().find(|point| enough(point)).copied();
+        let routed = self.cheapest(&enough, greedy.map(|greedy| greedy.figures.micros));
+        let fastest = greedy.into_iter().chain(routed);
+        let fastest = fastest.min_by(|a, b| a.figures.micros.total_cmp(&b.figures.micros));
+        let all = self.greedy.iter().chain(&self.routed);
+        let best = || all.max_by(|a, b| a.figures.recall.total_cmp(&b.figures.recall)).copied();
         fastest.or_else(best).map(|point| self.within_reach(point.plan))
     }
 
@@ -193,17 +219,17 @@ impl Calibration {
     }
 }
 
-/// Those that no other one of at least the same recall beats by `factor` in time, by rising recall.
+/// Those that no other one of at least the same recall beats by `factor` in what they cost, by rising recall.
 fn front(mut measured: Vec<Measured>, factor: f64) -> Vec<Measured> {
     measured.sort_unstable_by(|a, b| {
-        let by_time = || a.figures.micros.total_cmp(&b.figures.micros);
-        b.figures.recall.total_cmp(&a.figures.recall).then_with(by_time)
+        let by_cost = || a.figures.cost().total_cmp(&b.figures.cost());
+        b.figures.recall.total_cmp(&a.figures.recall).then_with(by_cost)
     });
-    let mut fastest = f64::INFINITY;
+    let mut least = f64::INFINITY;
     measured.retain(|point| {
-        let micros = point.figures.micros;
-        let keep = micros < factor * fastest;
-        fastest = fastest.min(micros);
+        let cost = point.figures.cost();
+        let keep = cost < factor * least;
+        least = least.min(cost);
         keep
     });
     measured.reverse();
@@ -274,6 +300,32 @@ mod tests {
         assert!(level.gains());
         let level = calibration().level(0.97);
         assert!(level.routed.is_none() && !level.gains());
+    }
+
+    #[test]
+    fn hops_are_worth_a_little_time_and_no_gain() {
+        let routed = |gamma, micros, hops| {
+            let mut point = point(Plan::Routed(Effort { gamma, ..Effort::default() }), 0.95, micros);
+            point.figures.hops = hops;
+            point
+        };
+        let chosen = |greedy: f64, routed: [Measured; 2]| {
+            let greedy = vec![point(Plan::Greedy(30), 0.96, greedy)];
+            let calibration =
+                Calibration { k: 10, queries: 100, greedy, routed: routed.to_vec(), farthest: None };
+            let level = calibration.level(0.94).routed.unwrap().plan;
+            match calibration.plan(0.94).unwrap() {
+                Plan::Routed(effort) => {
+                    assert_eq!(level, Plan::Routed(effort));
+                    effort.gamma
+                }
+                Plan::Greedy(_) => 0.0,
+            }
+        };
+        assert_eq!(chosen(20.0, [routed(1.2, 10.0, 40.0), routed(1.1, 10.9, 19.0)]), 1.1);
+        assert_eq!(chosen(20.0, [routed(1.2, 10.0, 40.0), routed(1.1, 11.5, 19.0)]), 1.2);
+        assert_eq!(chosen(10.5, [routed(1.2, 10.0, 40.0), routed(1.1, 10.9, 19.0)]), 1.2);
+        assert_eq!(chosen(9.0, [routed(1.2, 10.0, 40.0), routed(1.1, 10.9, 19.0)]), 0.0);
     }
 
     #[test]
