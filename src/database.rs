@@ -200,7 +200,7 @@ impl Database {
     ///
     /// # Errors
     /// [`crate::Error::NoRouter`] where there is none, or none whose keys agree with the index; [`crate::Error::Router`]
-    /// where [`RoutingLayout::Inline`](crate::RoutingLayout::Inline) would take more than it may. Nothing has changed
+    /// where [`RoutingLayout::Resident`](crate::RoutingLayout::Resident) would take more than it may. Nothing has changed
     /// then.
     #[cfg(feature = "routing")]
     pub fn set_routing_layout(&self, name: &str, layout: crate::RoutingLayout) -> Result<u64> {

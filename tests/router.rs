@@ -318,12 +318,12 @@ fn a_vector_far_outside_of_what_the_model_saw_is_kept_and_found() {
 fn keys_kept_in_memory_change_no_answer_and_stand_for_one_state() {
     let (_folder, db) = trained();
     let before = answers(&texts(&db), Some(WIDE));
-    let refused = db.set_routing_layout("texts", RoutingLayout::Inline { max_bytes: 1000 });
+    let refused = db.set_routing_layout("texts", RoutingLayout::Resident { max_bytes: 1000 });
     assert!(
         matches!(&refused, Err(Error::Router { why }) if why.contains("1000 are allowed")),
         "{refused:?}"
     );
-    let bytes = db.set_routing_layout("texts", RoutingLayout::Inline { max_bytes: 1 << 30 }).unwrap();
+    let bytes = db.set_routing_layout("texts", RoutingLayout::Resident { max_bytes: 1 << 30 }).unwrap();
     assert!(bytes > (ROWS * 64) as u64, "{bytes} bytes");
     assert_eq!(answers(&texts(&db), Some(WIDE)), before);
 

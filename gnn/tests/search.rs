@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use redknot_gnn::routing::{
-    Effort, EncodeScratch, EncodedQuery, InlineGraph, KeyEncoder, KeyModel, Keys, Landmarks, Mode,
+    Effort, EncodeScratch, EncodedQuery, KeyEncoder, KeyModel, Keys, Landmarks, Mode, ResidentGraph,
     RouteError, Routed, Router, Slot, StopReason, normalize,
 };
 use redknot_index::{Error, Found, IndexConfig, IndexRecord, Metric, Reader, SearchParams, Trace, Writer};
@@ -215,25 +215,25 @@ fn less_effort_stops_sooner_and_says_why() {
 }
 
 #[test]
-fn keys_beside_the_links_give_the_same_answers() {
+fn a_copy_in_memory_gives_the_same_answers() {
     let mut home = Home::new(Metric::L2);
     // A node without links to it, and links of another length.
     home.write(|writer| writer.delete(77).unwrap());
     let most = 1 << 30;
-    let inline = home.with(|reader, keys| {
-        let inline = InlineGraph::new(reader, keys, most).unwrap();
-        let needed = inline.bytes();
-        let refused = InlineGraph::new(reader, keys, needed - 1);
+    let resident = home.with(|reader, keys| {
+        let resident = ResidentGraph::new(reader, keys, most).unwrap();
+        let needed = resident.bytes();
+        let refused = ResidentGraph::new(reader, keys, needed - 1);
         assert!(matches!(refused, Err(RouteError::Memory { needed: n, .. }) if n == needed), "{refused:?}");
         for query in clustered(60, 14) {
             for mode in [Mode::Route, Mode::Lazy, Mode::Filter] {
                 let effort = Effort { mode, gamma: 1.2, ..Effort::default() };
                 let search = |keys| home.router.search(reader, keys, &bytes(&query), K, &effort).unwrap();
                 let compact = Keys::new(keys);
-                assert_eq!(search(compact.with_inline(Some(&inline))), search(compact));
+                assert_eq!(search(compact.with_resident(Some(&resident))), search(compact));
             }
         }
-        inline
+        resident
     });
     // The first takes the place of the one that was deleted.
     home.write(|writer| {
@@ -242,9 +242,9 @@ fn keys_beside_the_links_give_the_same_answers() {
         }
     });
     home.with(|reader, keys| {
-        let keys = Keys::new(keys).with_inline(Some(&inline));
+        let keys = Keys::new(keys).with_resident(Some(&resident));
         let found = home.router.search(reader, keys, &bytes(&home.rows[0]), K, &Effort::default());
-        assert!(matches!(found, Err(RouteError::Inline { .. })), "{found:?}");
+        assert!(matches!(found, Err(RouteError::Resident { .. })), "{found:?}");
     });
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use redknot_gnn::routing::{InlineGraph, KeyEncoder, KeyModel, Landmarks, ModelError, Router};
+use redknot_gnn::routing::{KeyEncoder, KeyModel, Landmarks, ModelError, ResidentGraph, Router};
 use redknot_storage::{Rows, Snapshot, View, WriteTxn};
 
 use super::encode;
@@ -24,15 +24,15 @@ pub(crate) struct Loaded {
     /// Whether the gate lets searches follow it.
     pub(crate) active: bool,
     pub(crate) counts: Counts,
-    /// The graph with the keys beside it, of the commit that it was asked for in.
-    inline: RwLock<Option<Arc<Inline>>>,
+    /// The graph and the keys in memory, of the commit that they were asked for in.
+    resident: RwLock<Option<Arc<Resident>>>,
 }
 
 /// A graph with its keys, and the state of the index that it is a copy of.
 #[derive(Debug)]
-pub(crate) struct Inline {
+pub(crate) struct Resident {
     epoch: u64,
-    pub(crate) graph: InlineGraph,
+    pub(crate) graph: ResidentGraph,
 }
 
 /// The routers of an open file, by collection.
@@ -102,13 +102,13 @@ fn or_behind(name: &str, made: Result<()>) -> Result<bool> {
 
 impl Loaded {
     /// The graph with its keys, if it is a copy of that state of the index.
-    pub(crate) fn inline(&self, epoch: u64) -> Option<Arc<Inline>> {
-        self.inline.read().as_ref().filter(|inline| inline.epoch == epoch).cloned()
+    pub(crate) fn resident(&self, epoch: u64) -> Option<Arc<Resident>> {
+        self.resident.read().as_ref().filter(|resident| resident.epoch == epoch).cloned()
     }
 
     /// Has searches in that state of the index use `graph`, or none.
-    pub(crate) fn set_inline(&self, epoch: u64, graph: Option<InlineGraph>) {
-        *self.inline.write() = graph.map(|graph| Arc::new(Inline { epoch, graph }));
+    pub(crate) fn set_resident(&self, epoch: u64, graph: Option<ResidentGraph>) {
+        *self.resident.write() = graph.map(|graph| Arc::new(Resident { epoch, graph }));
     }
 
     fn load(snapshot: &Snapshot, name: &str, keys: RouterKeys) -> Result<Loaded> {
@@ -123,7 +123,7 @@ impl Loaded {
             encoder,
             active,
             counts: Counts::default(),
-            inline: RwLock::default(),
+            resident: RwLock::default(),
         })
     }
 }

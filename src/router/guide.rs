@@ -7,7 +7,7 @@ use redknot_index::{Found, Reader, SearchParams};
 use redknot_storage::{ArrayId, Snapshot, View};
 
 use super::RoutingMetrics;
-use super::cache::{Inline, Loaded, Routers};
+use super::cache::{Loaded, Resident, Routers};
 use crate::answer::Answer;
 use crate::catalog::Record;
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ pub(crate) struct Guide {
     /// The array of keys, where it agrees with the index.
     keys: Option<ArrayId>,
     /// The keys beside the links, if they were asked for.
-    inline: Option<Arc<Inline>>,
+    resident: Option<Arc<Resident>>,
 }
 
 /// What an explanation shows.
@@ -40,8 +40,8 @@ impl Guide {
     pub(crate) fn new(routers: &Routers, snapshot: &Snapshot, name: &str, record: &Record) -> Guide {
         let Some(router) = record.router else { return Guide::default() };
         let loaded = routers.get(snapshot, name, router);
-        let inline = loaded.as_ref().and_then(|loaded| loaded.inline(record.index.epoch()));
-        Guide { loaded, keys: record.fresh_router().map(|router| router.keys), inline }
+        let resident = loaded.as_ref().and_then(|loaded| loaded.resident(record.index.epoch()));
+        Guide { loaded, keys: record.fresh_router().map(|router| router.keys), resident }
     }
 
     /// The nearest rows, by whichever way `ask` or the calibration says.
@@ -149,8 +149,8 @@ impl Guide {
     ) -> Option<Answer> {
         let (loaded, keys) = (self.loaded.as_deref()?, self.keys?);
         let rows = view.rows(keys).map_err(RouteError::Keys);
-        let inline = self.inline.as_deref().map(|inline| &inline.graph);
-        let keys = rows.map(|rows| Keys::new(rows).with_inline(inline));
+        let resident = self.resident.as_deref().map(|resident| &resident.graph);
+        let keys = rows.map(|rows| Keys::new(rows).with_resident(resident));
         let routed = keys.and_then(|keys| loaded.router.search(reader, keys, query, k, effort));
         match routed {
             Ok(routed) => {

@@ -1,6 +1,6 @@
 //! Where searches read keys.
 
-use redknot_gnn::routing::InlineGraph;
+use redknot_gnn::routing::ResidentGraph;
 use redknot_index::Reader;
 use redknot_storage::{Snapshot, View};
 
@@ -9,17 +9,17 @@ use super::encode::from_route;
 use crate::catalog;
 use crate::error::{Error, Result};
 
-/// Where routed searches read the keys of the nodes that a node links to.
+/// Where routed searches read links and keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum RoutingLayout {
-    /// In the file, one key for each node.
+    /// In the file.
     #[default]
     Compact,
-    /// In memory, one key for each link, beside the links: a hop reads one place instead of some twenty. For databases
-    /// that are read far more often than written: it is made for one committed state, and later ones read the file
-    /// until it is asked for again.
-    Inline {
+    /// In a copy in memory, in large pages where the system has them. It takes a key, and room for as many links as any node
+    /// has, for each node: 160 bytes with the default `m` and keys of 32 bytes. For databases that are read far more often
+    /// than written: it is made for one committed state, and later ones read the file until it is asked for again.
+    Resident {
         /// Bytes that it may take.
         max_bytes: u64,
     },
@@ -38,12 +38,12 @@ pub(crate) fn set_layout(
     let loaded = routers.get(snapshot, name, keys).ok_or_else(none)?;
     let graph = match layout {
         RoutingLayout::Compact => None,
-        RoutingLayout::Inline { max_bytes } => {
+        RoutingLayout::Resident { max_bytes } => {
             let reader = Reader::open(snapshot, &record.index)?;
-            Some(InlineGraph::new(&reader, snapshot.rows(keys.keys)?, max_bytes).map_err(from_route)?)
+            Some(ResidentGraph::new(&reader, snapshot.rows(keys.keys)?, max_bytes).map_err(from_route)?)
         }
     };
-    let bytes = graph.as_ref().map_or(0, InlineGraph::bytes);
-    loaded.set_inline(record.index.epoch(), graph);
+    let bytes = graph.as_ref().map_or(0, ResidentGraph::bytes);
+    loaded.set_resident(record.index.epoch(), graph);
     Ok(bytes)
 }

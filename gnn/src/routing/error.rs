@@ -111,9 +111,9 @@ pub enum RouteError {
         /// Bytes of a row of the array of keys.
         got: usize,
     },
-    /// The graph with its keys beside it would take more memory than it may.
+    /// A copy of the graph and its keys would take more memory than it may.
     #[error(
-        "the inline graph takes {needed} bytes, {max} are allowed: allow more, or leave keys in the file"
+        "the copy of the graph takes {needed} bytes, {max} are allowed: allow more, or have searches read the file"
     )]
     Memory {
         /// Bytes that it would take.
@@ -121,11 +121,21 @@ pub enum RouteError {
         /// Bytes that it may take.
         max: u64,
     },
+    /// The system does not give the memory for a copy of the graph and its keys.
+    #[error(
+        "the copy of the graph takes {needed} bytes, which the system refuses ({source}): have searches read the file"
+    )]
+    Allocation {
+        /// Bytes that it would take.
+        needed: u64,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The copy of the graph was made of another graph.
     #[error(
-        "the inline graph has {got} nodes, the index has {expected}: make it anew after the graph changed"
+        "the copy of the graph has {got} nodes, the index has {expected}: make it anew after the graph changed"
     )]
-    Inline {
+    Resident {
         /// Nodes of the index that have links.
         expected: u32,
         /// Nodes of the copy.

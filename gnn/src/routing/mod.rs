@@ -6,7 +6,6 @@ mod effort;
 mod encode_nodes;
 mod error;
 mod format;
-mod inline;
 mod kernel;
 mod landmarks;
 mod model;
@@ -14,6 +13,7 @@ mod node_encoder;
 mod normalize;
 mod projection;
 mod query_encoder;
+mod resident;
 mod search;
 
 pub use attention::{Attention, AttentionLayer};
@@ -21,7 +21,6 @@ pub use calibrate::{Calibration, Figures, HeldOut, Keyed, Level, Measured, Plan,
 pub use effort::{Effort, Mode};
 pub use encode_nodes::encode_nodes;
 pub use error::{ModelError, RouteError};
-pub use inline::InlineGraph;
 pub use landmarks::Landmarks;
 pub use model::{KeyModel, Slot};
 #[cfg(feature = "onnx")]
@@ -29,4 +28,5 @@ pub(crate) use model::{all_finite, has_len, within};
 pub use node_encoder::{EncodeScratch, KeyEncoder};
 pub use normalize::normalize;
 pub use query_encoder::{EncodedQuery, QueryEncoder};
+pub use resident::ResidentGraph;
 pub use search::{Keys, Routed, Router, StopReason};

@@ -81,7 +81,21 @@ impl Probe<'_, '_> {
         visited: &mut Visited,
         room: &'f mut Vec<u32>,
     ) -> Result<&'f [u32], Error> {
-        let count = keep_unvisited(self.links(node)?, self.reader.links.base.len(), visited, room)?;
+        self.unvisited(self.links(node)?, visited, room)
+    }
+
+    /// As [`Probe::unvisited_links`], of links that were read elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::RowOutOfRange`] as there.
+    #[inline]
+    pub fn unvisited<'f>(
+        &self,
+        links: impl Iterator<Item = u32>,
+        visited: &mut Visited,
+        room: &'f mut Vec<u32>,
+    ) -> Result<&'f [u32], Error> {
+        let count = keep_unvisited(links, self.reader.links.base.len(), visited, room)?;
         Ok(&room[..count])
     }
 

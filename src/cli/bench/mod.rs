@@ -74,10 +74,10 @@ pub(super) struct Args {
     #[arg(long, default_value = "5")]
     rounds: NonZero<usize>,
 
-    /// Keep the keys of the router in memory, beside the links, if they take no more than so many MiB.
+    /// Have routed searches read links and keys from a copy in memory, if it takes no more than so many MiB.
     #[cfg(feature = "routing")]
     #[arg(long, value_name = "MIB")]
-    inline_keys: Option<u64>,
+    resident: Option<u64>,
 
     /// Use the first so many queries only.
     #[arg(long, value_name = "QUERIES")]
@@ -166,8 +166,8 @@ impl OnRows for BenchOne<'_> {
     fn run<K: RowKey, P: RowPayload>(self) -> Result<Bench, CliError> {
         let args = self.args;
         #[cfg(feature = "routing")]
-        if let Some(mib) = args.inline_keys {
-            let layout = redknot::RoutingLayout::Inline { max_bytes: mib << 20 };
+        if let Some(mib) = args.resident {
+            let layout = redknot::RoutingLayout::Resident { max_bytes: mib << 20 };
             self.database.set_routing_layout(&self.info.name, layout)?;
         }
         let collection = self.database.begin_read()?.open_collection_named::<K, P>(&self.info.name)?;

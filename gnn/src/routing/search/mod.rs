@@ -12,7 +12,7 @@ use redknot_storage::Rows;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Effort, EncodedQuery, InlineGraph, KeyModel, Landmarks, Mode, ModelError, QueryEncoder, RouteError,
+    Effort, EncodedQuery, KeyModel, Landmarks, Mode, ModelError, QueryEncoder, ResidentGraph, RouteError,
     normalize,
 };
 use walk::{BATCH, Walk, nearest};
@@ -57,18 +57,28 @@ pub struct Routed {
 #[derive(Clone, Copy, Debug)]
 pub struct Keys<'a> {
     rows: Rows<'a>,
-    inline: Option<&'a InlineGraph>,
+    resident: Option<&'a ResidentGraph>,
 }
 
 impl<'a> Keys<'a> {
     /// The key of node `n` is in row `n`.
     pub fn new(rows: Rows<'a>) -> Keys<'a> {
-        Keys { rows, inline: None }
+        Keys { rows, resident: None }
     }
 
-    /// And, for each node, those of its links in `inline`, which was made from the same rows and the same graph.
-    pub fn with_inline(self, inline: Option<&'a InlineGraph>) -> Keys<'a> {
-        Keys { inline, ..self }
+    /// The same in memory, with the links of all nodes, where there is a copy. It was made from the same rows and the same
+    /// graph.
+    pub fn with_resident(self, resident: Option<&'a ResidentGraph>) -> Keys<'a> {
+        Keys { resident, ..self }
+    }
+
+    /// The key of a node; of one below the number of nodes in the graph where they are in memory.
+    #[inline]
+    fn get(&self, node: u32) -> Result<&'a [u8], RouteError> {
+        match self.resident {
+            Some(resident) => Ok(resident.key(node)),
+            None => self.rows.get(node).map_err(RouteError::Keys),
+        }
     }
 }
 
@@ -265,15 +275,15 @@ impl Router {
             return Err(RouteError::Dimension { expected: self.encoder.dim(), got: config.dim });
         }
         let expected = self.encoder.key_bytes();
-        let inline = keys.inline.map_or(expected, InlineGraph::key_bytes);
-        if let Some(got) = [keys.rows.row_bytes(), inline].into_iter().find(|got| *got != expected) {
+        let resident = keys.resident.map_or(expected, ResidentGraph::key_bytes);
+        if let Some(got) = [keys.rows.row_bytes(), resident].into_iter().find(|got| *got != expected) {
             return Err(RouteError::KeyBytes { expected, got });
         }
-        if let Some(inline) = keys.inline
-            && inline.nodes() != reader.linked_below()
+        if let Some(resident) = keys.resident
+            && resident.nodes() != reader.linked_below()
         {
-            let (expected, got) = (reader.linked_below(), inline.nodes());
-            return Err(RouteError::Inline { expected, got });
+            let (expected, got) = (reader.linked_below(), resident.nodes());
+            return Err(RouteError::Resident { expected, got });
         }
         Ok(unit)
     }

@@ -1,11 +1,10 @@
 //! What the modes of search share: the way in, the next hop, and scoring.
 
-use redknot_index::{Neighbor, Probe, Trace, Visited};
+use redknot_index::{Neighbor, Probe, Trace};
 use redknot_storage::prefetch;
 
 use super::{Keys, Scratch, Setting, StopReason};
 use crate::routing::effort::widen;
-use crate::routing::inline::{InlineGraph, InlineRow};
 use crate::routing::{Effort, Landmarks, Mode, QueryEncoder, RouteError};
 
 /// Keys scored in one call of the kernel.
@@ -90,7 +89,7 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
             self.scratch.shortlist.swap_remove(place);
         }
         self.scratch.visited.insert(entry);
-        let key = self.keys.rows.get(entry).map_err(RouteError::Keys)?;
+        let key = self.keys.get(entry)?;
         let mut estimate = [0.0];
         self.encoder.estimates(&self.scratch.encoded, &[key], &mut estimate);
         self.key_scores += 1;
@@ -146,14 +145,14 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
     /// into `next_links` and `next_fetched`. Returns how many they are.
     #[inline]
     pub(super) fn fetch_keys(&mut self, hop: Hop) -> Result<usize, RouteError> {
-        if self.keys.inline.is_some() {
-            return Ok(0);
-        }
         let Scratch { visited, next_links, .. } = &mut *self.scratch;
-        let fresh = self.probe.unvisited_links(hop.node, visited, next_links)?;
+        let fresh = match self.keys.resident {
+            Some(resident) => self.probe.unvisited(resident.links(hop.node), visited, next_links)?,
+            None => self.probe.unvisited_links(hop.node, visited, next_links)?,
+        };
         self.next_fetched.clear();
         for &id in fresh {
-            let key = self.keys.rows.get(id).map_err(RouteError::Keys)?;
+            let key = self.keys.get(id)?;
             prefetch(key);
             self.next_fetched.push(key);
         }
@@ -171,9 +170,6 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
     #[inline]
     pub(super) fn score_fetched(&mut self, hop: Hop, count: usize) -> Result<usize, RouteError> {
         self.tell(hop);
-        if let Some(inline) = self.keys.inline {
-            return self.expand_inline(inline, hop.node);
-        }
         let Scratch { estimates, encoded, .. } = &mut *self.scratch;
         if estimates.len() < count {
             estimates.resize(count, 0.0);
@@ -192,39 +188,10 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
     /// Fetches what [`Walk::expand`] reads first.
     #[inline]
     pub(super) fn prefetch_links(&self, node: u32) {
-        match self.keys.inline {
-            Some(inline) => inline.prefetch(node),
+        match self.keys.resident {
+            Some(resident) => resident.prefetch_links(node),
             None => self.probe.prefetch_links(node),
         }
-    }
-
-    /// As [`Walk::expand`], with links and keys from one place.
-    #[inline]
-    fn expand_inline(&mut self, inline: &InlineGraph, node: u32) -> Result<usize, RouteError> {
-        let InlineRow { links, keys } = inline.row(node);
-        let Scratch { visited, links: fresh, estimates, encoded, .. } = &mut *self.scratch;
-        // One more than there may be: what is not kept is written behind the last that is.
-        if fresh.len() <= links.len() {
-            fresh.resize(links.len() + 1, 0);
-        }
-        if estimates.len() < links.len() {
-            estimates.resize(links.len(), 0.0);
-        }
-        let key_bytes = inline.key_bytes();
-        let mut count = 0;
-        let batches = links.chunks(BATCH).zip(keys.chunks(BATCH * key_bytes));
-        for (links, keys) in batches {
-            let mut rows: [&[u8]; BATCH + 1] = [&[]; BATCH + 1];
-            let first = count;
-            for (&id, key) in links.iter().zip(keys.chunks_exact(key_bytes)) {
-                fresh[count] = id;
-                rows[count - first] = key;
-                count += usize::from(visit(visited, id, inline.nodes())?);
-            }
-            self.encoder.estimates(encoded, &rows[..count - first], &mut estimates[first..count]);
-        }
-        self.key_scores += count as u64;
-        Ok(count)
     }
 
     /// Adds those of the first `count` of `scratch.links` to the candidates whose estimates lie below `bound`.
@@ -245,9 +212,8 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
     #[inline]
     pub(super) fn look_ahead(&mut self) -> Result<(), RouteError> {
         let mut next = self.scratch.pool.unexpanded();
-        if let Some(inline) = self.keys.inline {
-            // The first two were fetched when they were third, or came in that far ahead.
-            next.nth(2).into_iter().for_each(|third| inline.prefetch(third));
+        if let Some(resident) = self.keys.resident {
+            next.take(3).for_each(|soon| resident.prefetch_links(soon));
             return Ok(());
         }
         let (best, second, third) = (next.next(), next.next(), next.next());
@@ -313,16 +279,10 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
 /// As [`Walk::prefetch_place`].
 #[inline]
 fn prefetch_place(keys: Keys<'_>, probe: &Probe<'_, '_>, node: u32) {
-    match keys.inline {
-        Some(inline) => inline.prefetch(node),
-        None => probe.prefetch_place(node),
+    // In memory, the place of links is known.
+    if keys.resident.is_none() {
+        probe.prefetch_place(node);
     }
-}
-
-/// Adds a node to those visited; whether it is new.
-#[inline]
-fn visit(visited: &mut Visited, id: u32, len: u32) -> Result<bool, RouteError> {
-    visited.insert(id).ok_or_else(|| redknot_index::Error::RowOutOfRange { id, len }.into())
 }
 
 /// The nearest of some nodes and its place; the first of equals.
