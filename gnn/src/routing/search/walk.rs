@@ -150,11 +150,10 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
             Some(resident) => self.probe.unvisited(resident.links(hop.node), visited, next_links)?,
             None => self.probe.unvisited_links(hop.node, visited, next_links)?,
         };
-        self.next_fetched.clear();
-        for &id in fresh {
-            let key = self.keys.get(id)?;
-            prefetch(key);
-            self.next_fetched.push(key);
+        // Where keys are is asked once a hop.
+        match self.keys.resident {
+            Some(resident) => fetch(fresh, &mut self.next_fetched, |node| Ok(resident.key(node)))?,
+            None => fetch(fresh, &mut self.next_fetched, |node| self.keys.rows.get(node))?,
         }
         Ok(fresh.len())
     }
@@ -198,8 +197,19 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
     #[inline]
     pub(super) fn insert_estimates(&mut self, count: usize, bound: f32) {
         let Scratch { pool, links, estimates, .. } = &mut *self.scratch;
-        for (&id, &distance) in links[..count].iter().zip(&*estimates) {
-            let place = if distance < bound { pool.insert(Neighbor { id, distance }) } else { None };
+        // Which are near enough cannot be foreseen, so they are picked without a branch and inserted after that.
+        let mut promising = 0;
+        for at in 0..count {
+            let (id, distance) = (links[at], estimates[at]);
+            let keep = distance < bound;
+            if !keep {
+                self.trace.score(Neighbor { id, distance: distance / self.unit }, false);
+            }
+            (links[promising], estimates[promising]) = (id, distance);
+            promising += usize::from(keep);
+        }
+        for (&id, &distance) in links[..promising].iter().zip(&*estimates) {
+            let place = pool.insert(Neighbor { id, distance });
             self.trace.score(Neighbor { id, distance: distance / self.unit }, place.is_some());
             if place.is_some_and(|place| place < SOON) {
                 prefetch_place(self.keys, &self.probe, id);
@@ -283,6 +293,22 @@ fn prefetch_place(keys: Keys<'_>, probe: &Probe<'_, '_>, node: u32) {
     if keys.resident.is_none() {
         probe.prefetch_place(node);
     }
+}
+
+/// Has the keys of `nodes` fetched into the cache; `into` says where they are.
+#[inline]
+fn fetch<'v>(
+    nodes: &[u32],
+    into: &mut Vec<&'v [u8]>,
+    key: impl Fn(u32) -> Result<&'v [u8], redknot_storage::Error>,
+) -> Result<(), RouteError> {
+    into.clear();
+    for &node in nodes {
+        let key = key(node).map_err(RouteError::Keys)?;
+        prefetch(key);
+        into.push(key);
+    }
+    Ok(())
 }
 
 /// The nearest of some nodes and its place; the first of equals.
