@@ -235,9 +235,24 @@ fn a_copy_in_memory_gives_the_same_answers() {
         }
         resident
     });
-    // The first takes the place of the one that was deleted.
+    // A node that is not linked needs no key, any other does.
+    let last = ROWS as u32 - 1;
+    home.write(|writer| writer.delete(last).unwrap());
+    let copied: Vec<u8> =
+        home.with(|_, keys| (0..last).flat_map(|node| keys.get(node).unwrap().to_vec()).collect());
+    for (missing, copies) in [(0, true), (1, false)] {
+        let mut txn = home.storage.begin_write().unwrap();
+        let short = txn.create_array(ArraySpec::rows(KEY_BYTES, PageSize::KIB_4).unwrap()).unwrap();
+        txn.push_rows(short, &copied[missing * KEY_BYTES..]).unwrap();
+        txn.commit().unwrap();
+        let snapshot = home.storage.snapshot().unwrap();
+        let reader = Reader::open(&*snapshot, &home.record).unwrap();
+        let copy = ResidentGraph::new(&reader, snapshot.rows(short).unwrap(), most);
+        assert_eq!(copy.is_ok(), copies, "{copy:?}");
+    }
+    // The first two take the places of those that were deleted.
     home.write(|writer| {
-        for row in clustered(2, 15) {
+        for row in clustered(3, 15) {
             writer.insert(&bytes(&row)).unwrap();
         }
     });

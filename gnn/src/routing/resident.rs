@@ -75,14 +75,17 @@ impl ResidentGraph {
             let first = part * NODES_AT_ONCE;
             let rows = links.chunks_exact_mut(row_bytes).zip(copied.chunks_exact_mut(key_bytes));
             for (node, (row, key)) in (first as u32..self.nodes).zip(rows) {
-                let mut places = row.as_chunks_mut::<4>().0.iter_mut();
-                for link in reader.neighbors(node)? {
-                    if let Some(place) = places.next() {
-                        *place = link.to_ne_bytes();
-                    }
+                let places = row.as_chunks_mut::<4>().0;
+                places.fill(NO_LINK.to_ne_bytes());
+                let mut linked = false;
+                for (place, link) in places.iter_mut().zip(reader.neighbors(node)?) {
+                    *place = link.to_ne_bytes();
+                    linked = true;
                 }
-                places.for_each(|place| *place = NO_LINK.to_ne_bytes());
-                key.copy_from_slice(keys.get(node).map_err(RouteError::Keys)?);
+                // Nodes that are not linked may have no key, and nothing leads to them.
+                if linked || node < keys.len() {
+                    key.copy_from_slice(keys.get(node).map_err(RouteError::Keys)?);
+                }
             }
             Ok(())
         })
