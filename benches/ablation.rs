@@ -34,7 +34,6 @@ const K: usize = 10;
 const RECALLS: [f64; 3] = [0.9, 0.95, 0.99];
 /// Queries that efforts are chosen with, at most, and at most one in five.
 const CALIBRATION: usize = 1000;
-const LANDMARKS: usize = 512;
 const ROUNDS: usize = 5;
 const MAX_EF: usize = 2048;
 
@@ -90,7 +89,8 @@ fn main() -> Outcome<()> {
     let arrays: Vec<ArrayId> =
         variants.iter().map(|variant| write_keys(&storage, &reader, variant)).collect::<Outcome<_>>()?;
     let snapshot = storage.snapshot()?;
-    let landmarks: Vec<u32> = nodes_by_level(&*snapshot, &record)?.into_iter().take(LANDMARKS).collect();
+    let mut landmarks = nodes_by_level(&*snapshot, &record)?;
+    landmarks.truncate(Landmarks::worth(rows));
     let mut routers = Vec::new();
     for (variant, array) in variants.iter().zip(&arrays) {
         let keys = snapshot.rows(*array)?;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use redknot_gnn::routing::{KeyEncoder, RouteError, encode_nodes};
+use redknot_gnn::routing::{KeyEncoder, Landmarks, RouteError, encode_nodes};
 use redknot_index::{IndexRecord, Reader};
 use redknot_storage::{ArrayId, ArraySpec, PageSize, View, WriteTxn};
 
@@ -13,10 +13,6 @@ use crate::error::{Error, Result};
 
 /// Keys that are made and written at a time.
 const KEYS_AT_ONCE: usize = 1 << 16;
-/// At most so many landmarks.
-const LANDMARKS: usize = 4096;
-/// Nodes for each landmark: a search scores some 3 · √landmarks of them, which in a small graph would be most of its work.
-const NODES_PER_LANDMARK: usize = 32;
 
 pub(crate) fn from_route(error: RouteError) -> Error {
     match error {
@@ -48,7 +44,7 @@ pub(crate) fn make_keys(txn: &mut WriteTxn, index: &IndexRecord, encoder: &KeyEn
 /// Nodes of the upper layers, from the top down: spread over the data as the levels are drawn at random.
 pub(crate) fn landmarks(view: &impl View, index: &IndexRecord) -> Result<Vec<u32>> {
     let mut nodes = redknot_index::nodes_by_level(view, index)?;
-    nodes.truncate((index.live() as usize / NODES_PER_LANDMARK).clamp(1, LANDMARKS));
+    nodes.truncate(Landmarks::worth(index.live() as usize));
     Ok(nodes)
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Guide {
     loaded: Option<Arc<Loaded>>,
     /// The array of keys, where it agrees with the index.
     keys: Option<ArrayId>,
-    /// The keys beside the links, if they were asked for.
+    /// The graph and the keys in memory, if they were asked for.
     resident: Option<Arc<Resident>>,
 }
 

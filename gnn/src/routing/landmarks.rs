@@ -3,6 +3,10 @@
 use super::model::BIAS_BYTES;
 use super::{EncodedQuery, KeyModel, ModelError, QueryEncoder};
 
+/// At most so many landmarks are of use.
+const MOST: usize = 4096;
+/// Nodes for each landmark: a search scores some 3 · √landmarks of them, which in a small graph would be most of its work.
+const NODES_PER_LANDMARK: usize = 32;
 /// Fewer landmarks make one group.
 const ENOUGH: usize = 32;
 /// Rounds of grouping; after each but the last, groups move their centres to their middles.
@@ -25,6 +29,11 @@ pub struct Landmarks {
 }
 
 impl Landmarks {
+    /// How many landmarks a graph of so many nodes is worth.
+    pub fn worth(nodes: usize) -> usize {
+        (nodes / NODES_PER_LANDMARK).clamp(1, MOST)
+    }
+
     /// The table of these nodes, whose keys of `key_bytes` lie one behind the other. An empty one is allowed: searches
     /// then begin at the entry point of the graph. Nodes that are no longer in the graph are passed over.
     ///

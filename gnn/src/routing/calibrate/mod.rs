@@ -122,12 +122,9 @@ impl Calibration {
 
     /// The routed plan of least cost; among those that take less than `limit`, if there are any.
     fn cheapest(&self, enough: impl Fn(&Measured) -> bool, limit: Option<f64>) -> Option<Measured> {
-        let by = |a: (bool, f64), b: (bool, f64)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1));
-        let cost = |point: &Measured| {
-            let figures = &point.figures;
-            (limit.is_some_and(|limit| figures.micros >= limit), figures.cost())
-        };
-        self.routed.iter().filter(|point| enough(point)).min_by(|a, b| by(cost(a), cost(b))).copied()
+        let reaching = || self.routed.iter().filter(|point| enough(point));
+        let faster = reaching().filter(|point| limit.is_none_or(|limit| point.figures.micros < limit));
+        least_cost(faster).or_else(|| least_cost(reaching())).copied()
     }
 
     /// Greedy search at a recall level, interpolated between the efforts on both sides of it.
@@ -149,7 +146,7 @@ impl Calibration {
         })
     }
 
-    /// The fastest plan that reaches `recall`, as far as the queries that were measured with can tell: the one chosen of
+    /// The fastest plan that reaches `recall`, hops weighed in as [`Calibration`] says, as far as the queries that were measured with can tell: the one chosen of
     /// many is among those that were lucky, so it has to be above by a standard error. The one of most recall where none
     /// is.
     pub fn plan(&self, recall: f64) -> Option<Plan> {
@@ -217,6 +214,10 @@ impl Calibration {
             None => greedy,
         }
     }
+}
+
+fn least_cost<'m>(plans: impl Iterator<Item = &'m Measured>) -> Option<&'m Measured> {
+    plans.min_by(|a, b| a.figures.cost().total_cmp(&b.figures.cost()))
 }
 
 /// Those that no other one of at least the same recall beats by `factor` in what they cost, by rising recall.

@@ -71,15 +71,6 @@ impl<'a> Keys<'a> {
     pub fn with_resident(self, resident: Option<&'a ResidentGraph>) -> Keys<'a> {
         Keys { resident, ..self }
     }
-
-    /// The key of a node; of one below the number of nodes in the graph where they are in memory.
-    #[inline]
-    fn get(&self, node: u32) -> Result<&'a [u8], RouteError> {
-        match self.resident {
-            Some(resident) => Ok(resident.key(node)),
-            None => self.rows.get(node).map_err(RouteError::Keys),
-        }
-    }
 }
 
 /// Finds neighbours with a key model. Shared by threads.
@@ -104,7 +95,9 @@ struct Scratch {
     /// Those of the hop after.
     next_links: Vec<u32>,
     estimates: Vec<f32>,
-    /// Candidates to be re-ranked, the best estimates first.
+    /// The nearest groups of landmarks, by the estimates of their centres.
+    groups: Candidates,
+    /// Landmarks with their estimates; later, candidates to be re-ranked, the best estimates first.
     shortlist: Vec<Neighbor>,
 }
 
@@ -112,48 +105,39 @@ impl Scratch {
     /// Estimates for the query that was encoded last: of the centres of the landmarks' groups, then of all landmarks in
     /// the nearest groups. These are left in `shortlist`. Returns how many keys were scored.
     fn score_landmarks(&mut self, encoder: &QueryEncoder, landmarks: &Landmarks) -> u64 {
-        // Where there is one group, it has no centre.
-        let mut groups = [Neighbor { id: 0, distance: f32::INFINITY }; GROUPS_SCORED];
+        let Scratch { encoded, groups, shortlist, .. } = self;
+        groups.reset(GROUPS_SCORED);
         let mut centres = 0;
-        self.score(encoder, landmarks.centres(), |distance| {
-            insert_nearest(&mut groups, Neighbor { id: centres, distance });
+        score(encoder, encoded, landmarks.centres(), |distance| {
+            groups.insert(Neighbor { id: centres, distance });
             centres += 1;
         });
-        let mut shortlist = std::mem::take(&mut self.shortlist);
+        if centres == 0 {
+            // One group has no centre.
+            groups.insert(Neighbor { id: 0, distance: 0.0 });
+        }
         shortlist.clear();
-        for group in groups.iter().take(centres.max(1) as usize) {
+        for group in groups.iter() {
             let (nodes, keys) = landmarks.group(group.id as usize);
             let mut nodes = nodes.iter();
-            self.score(encoder, keys, |distance| {
+            score(encoder, encoded, keys, |distance| {
                 shortlist.extend(nodes.next().map(|&id| Neighbor { id, distance }));
             });
         }
-        self.shortlist = shortlist;
-        u64::from(centres) + self.shortlist.len() as u64
-    }
-
-    /// Estimates for keys that lie one behind the other.
-    fn score(&mut self, encoder: &QueryEncoder, keys: &[u8], mut each: impl FnMut(f32)) {
-        for keys in keys.chunks(BATCH * encoder.key_bytes()) {
-            let mut rows: [&[u8]; BATCH] = [&[]; BATCH];
-            let keys = keys.chunks_exact(encoder.key_bytes());
-            let count = keys.len();
-            rows.iter_mut().zip(keys).for_each(|(row, key)| *row = key);
-            let mut estimates = [0.0; BATCH];
-            encoder.estimates(&self.encoded, &rows[..count], &mut estimates[..count]);
-            estimates[..count].iter().for_each(|estimate| each(*estimate));
-        }
+        u64::from(centres) + shortlist.len() as u64
     }
 }
 
-/// Puts `new` in its place among the sorted `nearest`, of which the farthest falls out.
-fn insert_nearest(nearest: &mut [Neighbor], new: Neighbor) {
-    let at = nearest.partition_point(|other| other.distance <= new.distance);
-    if let Some(rest) = nearest.get_mut(at..)
-        && !rest.is_empty()
-    {
-        rest.rotate_right(1);
-        rest[0] = new;
+/// Tells `each` the estimates for keys that lie one behind the other.
+fn score(encoder: &QueryEncoder, encoded: &EncodedQuery, keys: &[u8], mut each: impl FnMut(f32)) {
+    for keys in keys.chunks(BATCH * encoder.key_bytes()) {
+        let keys = keys.chunks_exact(encoder.key_bytes());
+        let count = keys.len();
+        let mut rows: [&[u8]; BATCH] = [&[]; BATCH];
+        rows.iter_mut().zip(keys).for_each(|(row, key)| *row = key);
+        let mut estimates = [0.0; BATCH];
+        encoder.estimates(encoded, &rows[..count], &mut estimates[..count]);
+        estimates[..count].iter().for_each(|estimate| each(*estimate));
     }
 }
 

@@ -89,7 +89,7 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
             self.scratch.shortlist.swap_remove(place);
         }
         self.scratch.visited.insert(entry);
-        let key = self.keys.get(entry)?;
+        let key = self.keys.rows.get(entry).map_err(RouteError::Keys)?;
         let mut estimate = [0.0];
         self.encoder.estimates(&self.scratch.encoded, &[key], &mut estimate);
         self.key_scores += 1;
@@ -146,16 +146,17 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
     #[inline]
     pub(super) fn fetch_keys(&mut self, hop: Hop) -> Result<usize, RouteError> {
         let Scratch { visited, next_links, .. } = &mut *self.scratch;
-        let fresh = match self.keys.resident {
-            Some(resident) => self.probe.unvisited(resident.links(hop.node), visited, next_links)?,
-            None => self.probe.unvisited_links(hop.node, visited, next_links)?,
-        };
-        // Where keys are is asked once a hop.
+        let fetched = &mut self.next_fetched;
         match self.keys.resident {
-            Some(resident) => fetch(fresh, &mut self.next_fetched, |node| Ok(resident.key(node)))?,
-            None => fetch(fresh, &mut self.next_fetched, |node| self.keys.rows.get(node))?,
+            Some(resident) => {
+                let fresh = self.probe.unvisited(resident.links(hop.node), visited, next_links)?;
+                fetch(fresh, fetched, |node| Ok(resident.key(node)))
+            }
+            None => {
+                let fresh = self.probe.unvisited_links(hop.node, visited, next_links)?;
+                fetch(fresh, fetched, |node| self.keys.rows.get(node))
+            }
         }
-        Ok(fresh.len())
     }
 
     /// Has what [`Walk::fetch_keys`] found be what [`Walk::score_fetched`] scores.
@@ -218,22 +219,15 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
     }
 
     /// Fetches what the next hops read: the links of the best candidate and of the third, and the keys that the second
-    /// one leads to, whose links were fetched a hop ago.
+    /// one leads to, whose links were fetched a hop ago, where they are in the file.
     #[inline]
     pub(super) fn look_ahead(&mut self) -> Result<(), RouteError> {
         let mut next = self.scratch.pool.unexpanded();
-        if let Some(resident) = self.keys.resident {
-            next.take(3).for_each(|soon| resident.prefetch_links(soon));
-            return Ok(());
-        }
         let (best, second, third) = (next.next(), next.next(), next.next());
-        if let Some(best) = best {
-            self.probe.prefetch_links(best);
+        for soon in [best, third].into_iter().flatten() {
+            self.prefetch_links(soon);
         }
-        if let Some(third) = third {
-            self.probe.prefetch_links(third);
-        }
-        if let Some(second) = second {
+        if let (Some(second), None) = (second, self.keys.resident) {
             for id in self.probe.links(second)? {
                 if !self.scratch.visited.contains(id) {
                     self.keys.rows.prefetch(id);
@@ -295,20 +289,20 @@ fn prefetch_place(keys: Keys<'_>, probe: &Probe<'_, '_>, node: u32) {
     }
 }
 
-/// Has the keys of `nodes` fetched into the cache; `into` says where they are.
+/// Has the keys of `nodes` fetched into the cache; `into` says where they are. Returns how many they are.
 #[inline]
 fn fetch<'v>(
     nodes: &[u32],
     into: &mut Vec<&'v [u8]>,
     key: impl Fn(u32) -> Result<&'v [u8], redknot_storage::Error>,
-) -> Result<(), RouteError> {
+) -> Result<usize, RouteError> {
     into.clear();
     for &node in nodes {
         let key = key(node).map_err(RouteError::Keys)?;
         prefetch(key);
         into.push(key);
     }
-    Ok(())
+    Ok(nodes.len())
 }
 
 /// The nearest of some nodes and its place; the first of equals.
