@@ -1,5 +1,7 @@
 //! The candidates of a best-first search: the `ef` nearest rows seen so far, sorted.
 
+use std::cell::Cell;
+
 use super::Neighbor;
 
 /// A bounded, sorted list of rows, each marked expanded or not.
@@ -14,6 +16,8 @@ pub struct Candidates {
     capacity: usize,
     /// Every entry before this one is expanded.
     cursor: usize,
+    /// Rows that are being added together.
+    fresh: Vec<u64>,
 }
 
 const EXPANDED: u64 = 1;
@@ -45,6 +49,30 @@ impl Candidates {
         self.keys.insert(at, key);
         self.cursor = self.cursor.min(at);
         Some(at - self.cursor)
+    }
+
+    /// Adds rows that are not in the list, of which it keeps the nearest `capacity`. As many calls of
+    /// [`Candidates::insert`] take longer: the list is gone through once here.
+    #[inline]
+    pub fn insert_all(&mut self, neighbors: impl Iterator<Item = Neighbor>) {
+        self.fresh.clear();
+        self.fresh.extend(neighbors.map(key));
+        self.fresh.sort_unstable();
+        let mut left = self.keys.len();
+        let mut place = left + self.fresh.len();
+        self.keys.resize(place, 0);
+        // Cells, because a slice cannot be read and written at two places without looking at its length each time.
+        let keys = Cell::from_mut(&mut self.keys[..]).as_slice_of_cells();
+        for &key in self.fresh.iter().rev() {
+            let moves = keys[..left].iter().zip(&keys[place - left..place]).rev();
+            let farther = moves.take_while(|(from, _)| from.get() > key);
+            let moved = farther.map(|(from, to)| to.set(from.get())).count();
+            left -= moved;
+            place -= moved + 1;
+            keys[place].set(key);
+        }
+        self.keys.truncate(self.capacity);
+        self.cursor = self.cursor.min(place);
     }
 
     /// The nearest row that was not expanded yet; marks it expanded.
@@ -163,6 +191,32 @@ mod tests {
             oracle.sort_by(|a, b| a.distance.total_cmp(&b.distance).then(a.id.cmp(&b.id)));
             oracle.truncate(capacity);
             prop_assert_eq!(candidates.iter().collect::<Vec<_>>(), oracle);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn rows_added_together_end_where_rows_added_one_by_one_do(
+            batches in prop::collection::vec(prop::collection::vec(-1e3f32..1e3, 0..12), 0..12), capacity in 1usize..40,
+        ) {
+            let (mut together, mut single) = (Candidates::default(), Candidates::default());
+            together.reset(capacity);
+            single.reset(capacity);
+            let mut ids = 0..;
+            for batch in batches {
+                let batch: Vec<Neighbor> =
+                    batch.into_iter().zip(&mut ids).map(|(distance, id)| Neighbor { id, distance }).collect();
+                together.insert_all(batch.iter().copied());
+                batch.iter().for_each(|neighbor| { single.insert(*neighbor); });
+                prop_assert_eq!(together.iter().collect::<Vec<_>>(), single.iter().collect::<Vec<_>>());
+                prop_assert_eq!(together.bound(), single.bound());
+                let left = [&together, &single].map(|candidates| candidates.unexpanded().collect::<Vec<_>>());
+                prop_assert_eq!(&left[0], &left[1]);
+                // Some are expanded before more come.
+                for _ in 0..2 {
+                    prop_assert_eq!(together.expand_next(), single.expand_next());
+                }
+            }
         }
     }
 

@@ -6,10 +6,6 @@ use super::StopReason;
 use super::walk::{Hop, Walk};
 use crate::routing::{Mode, RouteError};
 
-/// Candidates are expanded in the order of their estimates; when one is this far from being next, where its links are is
-/// fetched.
-const PLACES_AHEAD: usize = 3;
-
 impl<T: Trace> Walk<'_, '_, T> {
     /// Expands candidates in the order of their estimates until none is worth it.
     ///
@@ -63,9 +59,6 @@ impl<T: Trace> Walk<'_, '_, T> {
             _ => f32::INFINITY,
         };
         self.insert_estimates(count, bound);
-        if let Some(later) = self.scratch.pool.unexpanded().nth(PLACES_AHEAD) {
-            self.prefetch_place(later);
-        }
     }
 
     /// Candidates that are re-ranked, in [`Mode::Route`].

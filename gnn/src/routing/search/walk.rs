@@ -9,7 +9,7 @@ use crate::routing::{Effort, Landmarks, Mode, QueryEncoder, RouteError};
 
 /// Keys scored in one call of the kernel.
 pub(super) const BATCH: usize = 32;
-/// The links of a candidate this near to being expanded are about to be read.
+/// The links of so many candidates are about to be read.
 const SOON: usize = 4;
 
 /// A node whose links are looked at.
@@ -75,18 +75,19 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
     pub(super) fn enter(&mut self, landmarks: &Landmarks) -> Result<Option<Neighbor>, RouteError> {
         let Some(entry) = self.probe.entry() else { return Ok(None) };
         self.key_scores += self.scratch.score_landmarks(self.encoder, landmarks);
-        if let (Some(farthest), Some((_, landmark))) =
-            (self.effort.farthest, nearest(&self.scratch.shortlist))
+        let mut best = nearest(&self.scratch.shortlist);
+        if let (Some(farthest), Some((_, landmark))) = (self.effort.farthest, best)
             && landmark.distance > farthest
         {
             return Err(RouteError::Strange { got: landmark.distance, farthest });
         }
-        while let Some((place, landmark)) = nearest(&self.scratch.shortlist) {
+        while let Some((place, landmark)) = best {
             if self.probe.is_linked(landmark.id)? {
                 self.scratch.visited.insert(landmark.id);
                 return Ok(Some(self.entered(landmark)));
             }
             self.scratch.shortlist.swap_remove(place);
+            best = nearest(&self.scratch.shortlist);
         }
         self.scratch.visited.insert(entry);
         let key = self.keys.rows.get(entry).map_err(RouteError::Keys)?;
@@ -179,12 +180,6 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
         Ok(count)
     }
 
-    /// Fetches what [`Walk::prefetch_links`] reads.
-    #[inline]
-    pub(super) fn prefetch_place(&self, node: u32) {
-        prefetch_place(self.keys, &self.probe, node);
-    }
-
     /// Fetches what [`Walk::expand`] reads first.
     #[inline]
     pub(super) fn prefetch_links(&self, node: u32) {
@@ -198,23 +193,21 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
     #[inline]
     pub(super) fn insert_estimates(&mut self, count: usize, bound: f32) {
         let Scratch { pool, links, estimates, .. } = &mut *self.scratch;
+        let bound = pool.bound().map_or(bound, |last| bound.min(last));
         // Which are near enough cannot be foreseen, so they are picked without a branch and inserted after that.
         let mut promising = 0;
         for at in 0..count {
             let (id, distance) = (links[at], estimates[at]);
             let keep = distance < bound;
-            if !keep {
-                self.trace.score(Neighbor { id, distance: distance / self.unit }, false);
-            }
+            self.trace.score(Neighbor { id, distance: distance / self.unit }, keep);
             (links[promising], estimates[promising]) = (id, distance);
             promising += usize::from(keep);
         }
-        for (&id, &distance) in links[..promising].iter().zip(&*estimates) {
-            let place = pool.insert(Neighbor { id, distance });
-            self.trace.score(Neighbor { id, distance: distance / self.unit }, place.is_some());
-            if place.is_some_and(|place| place < SOON) {
-                prefetch_place(self.keys, &self.probe, id);
-            }
+        let promising = links[..promising].iter().zip(&*estimates);
+        pool.insert_all(promising.map(|(&id, &distance)| Neighbor { id, distance }));
+        // In memory, the place of links is known.
+        if self.keys.resident.is_none() {
+            pool.unexpanded().take(SOON).for_each(|soon| self.probe.prefetch_place(soon));
         }
     }
 
@@ -277,15 +270,6 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
             let place = nearest.insert(neighbor);
             trace.measure(neighbor, place.is_some());
         })?)
-    }
-}
-
-/// As [`Walk::prefetch_place`].
-#[inline]
-fn prefetch_place(keys: Keys<'_>, probe: &Probe<'_, '_>, node: u32) {
-    // In memory, the place of links is known.
-    if keys.resident.is_none() {
-        probe.prefetch_place(node);
     }
 }
 
