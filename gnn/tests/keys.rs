@@ -12,18 +12,36 @@ use support::{random_attention, random_model};
 
 const KEY_BYTES: [usize; 4] = [32, 64, 96, 128];
 
-/// The estimate as the documentation of `KeyModel` writes it, and how far off rounding to 16 bits can be.
+/// The estimate as the documentation of `KeyModel` writes it, and how far off rounding the query can be: to bf16, and what it
+/// is multiplied with to integers of one byte or two.
 fn estimate(model: &KeyModel, query: &[f32], key: &[u8]) -> (f64, f64) {
     let q = minus(query, &model.mean);
-    let h: Vec<f64> = model.queries.chunks(model.dim).map(|row| dot(row, &q)).collect();
-    let products =
-        |j: usize, slot: &Slot| h[usize::from(slot.coordinate)] * f64::from(slot.step) * level(key, j);
-    let sum: f64 = model.slots.iter().enumerate().map(|(j, slot)| products(j, slot)).sum();
-    let largest =
-        model.slots.iter().map(|slot| (h[usize::from(slot.coordinate)] * f64::from(slot.step)).abs());
-    let unit = 2.0 * largest.fold(0.0, f64::max) / 16_000.0;
+    let magnitudes: Vec<f64> = q.iter().map(|q| q.abs()).collect();
+    let rows = || model.queries.chunks(model.dim);
+    let h: Vec<f64> = rows().map(|row| dot(row, &q)).collect();
+    let lost =
+        |row: &[f32]| -> f64 { row.iter().zip(&magnitudes).map(|(w, q)| f64::from(w.abs()) * q).sum() };
+    let lost: Vec<f64> = rows().map(|row| lost(row) / 512.0).collect();
+    let (mut sum, mut tolerance) = (0.0, 0.0);
+    let (mut largest, mut variance) = (0.0f64, 0.0);
+    for (j, slot) in model.slots.iter().enumerate() {
+        let (coordinate, step) = (usize::from(slot.coordinate), f64::from(slot.step));
+        sum += h[coordinate] * step * level(key, j);
+        tolerance += 2.0 * lost[coordinate] * step * level(key, j).abs();
+        let value = 2.0 * h[coordinate] * step;
+        largest = largest.max(value.abs());
+        let finer = |other: &Slot| other.coordinate == slot.coordinate && other.step < slot.step;
+        if !model.slots.iter().any(finer) {
+            variance += 0.118 * value * value;
+        }
+    }
+    let slots = model.slots.len() as f64;
+    let byte = largest / 127.0;
+    // One byte where the variance that it adds is at most 3 % of what the rounding of keys adds; either at the limit.
+    let short = slots * 5.0 / 48.0 * byte * byte <= 0.03 * variance * 1.02;
+    let unit = if short { byte } else { largest / 16_000.0 };
     let constant = square(&q) + dot(&model.query_linear, &q) + f64::from(model.query_constant);
-    (constant + bias(model, key) - 2.0 * sum, 0.75 * unit * model.slots.len() as f64)
+    (constant + bias(model, key) - 2.0 * sum, tolerance + 0.75 * unit * slots)
 }
 
 proptest! {

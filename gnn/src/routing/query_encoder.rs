@@ -1,6 +1,6 @@
 //! From a query to what keys are scored with.
 
-use super::kernel::{KeyKernel, MAX_QUERY_VALUE, Planes};
+use super::kernel::{GROUP, KeyKernel, MAX_QUERY_VALUE, MAX_SHORT_VALUE, Planes};
 use super::model::{BIAS_BYTES, MAX_SLOTS};
 use super::projection::{Projection, ShortProjection};
 use super::{KeyModel, ModelError};
@@ -9,6 +9,11 @@ use super::{KeyModel, ModelError};
 const BATCH: usize = 32;
 /// As many sums as let the compiler use vectors.
 const LANES: usize = 16;
+/// Integers of one byte may add so much to the variance that estimates have by the rounding of keys.
+const SHORT_LOSS: f32 = 0.03;
+/// What rounding a coordinate to the levels of a slot leaves of it, over the square of the slot's step: that of a normal
+/// variable with the best step (Max 1960).
+const SLOT_VARIANCE: f32 = 0.118;
 
 /// Encodes queries with a [`KeyModel`], and scores keys against them. Shared by threads.
 pub struct QueryEncoder {
@@ -20,13 +25,16 @@ pub struct QueryEncoder {
     projection: QueryProjection,
     query_constant: f32,
     slots: Vec<QuerySlot>,
+    /// For each slot what its rounding adds to the variance of estimates, over the square of a query's value: nothing where
+    /// a finer slot of the same coordinate keeps what this one rounds away.
+    losses: Vec<f32>,
     bias_base: f32,
     bias_step: f32,
     kernel: KeyKernel,
     key_bytes: usize,
 }
 
-/// The matrix `queries`, rounded to bf16 where that is faster.
+/// The matrix `queries`, in bf16 where that is faster.
 enum QueryProjection {
     Short(ShortProjection),
     Full(Projection),
@@ -50,8 +58,8 @@ pub struct EncodedQuery {
     /// `q − μ`, padded.
     centred: Vec<f32>,
     projected: Vec<f32>,
-    /// `q − μ` in two halves, see [`ShortProjection`].
-    halves: Vec<[u32; 2]>,
+    /// `q − μ` in bf16, two components each.
+    pairs: Vec<u32>,
 }
 
 impl Default for EncodedQuery {
@@ -63,14 +71,14 @@ impl Default for EncodedQuery {
             bias_step: 0.0,
             centred: Vec::new(),
             projected: Vec::new(),
-            halves: Vec::new(),
+            pairs: Vec::new(),
         }
     }
 }
 
 impl QueryEncoder {
     /// An encoder for this model, with the best kernel of this machine. Where the machine multiplies bf16, the weights
-    /// `queries` are rounded to it.
+    /// `queries` and the queries they meet are rounded to it.
     ///
     /// # Errors
     /// What [`KeyModel::check`] finds.
@@ -81,8 +89,16 @@ impl QueryEncoder {
             Some(short) => QueryProjection::Short(short),
             None => QueryProjection::Full(Projection::new(model.dim, rows())),
         };
+        let mut finest = vec![f32::INFINITY; model.coordinates()];
+        for slot in &model.slots {
+            let finest = &mut finest[usize::from(slot.coordinate)];
+            *finest = finest.min(slot.step);
+        }
         let slot =
             |slot: &super::Slot| QuerySlot { coordinate: slot.coordinate.into(), weight: -2.0 * slot.step };
+        let loss = |slot: &super::Slot| {
+            if slot.step <= finest[usize::from(slot.coordinate)] { SLOT_VARIANCE } else { 0.0 }
+        };
         let kernel = KeyKernel::new(model.key_bytes).ok_or(ModelError::KeyBytes { got: model.key_bytes })?;
         Ok(QueryEncoder {
             dim: model.dim,
@@ -91,6 +107,7 @@ impl QueryEncoder {
             projection,
             query_constant: model.query_constant,
             slots: model.slots.iter().map(slot).collect(),
+            losses: model.slots.iter().map(loss).collect(),
             bias_base: model.bias_base,
             bias_step: model.bias_step,
             kernel,
@@ -130,7 +147,7 @@ impl QueryEncoder {
         match &self.projection {
             QueryProjection::Short(short) => {
                 out.projected.resize(short.outputs(), 0.0);
-                short.apply(centred, &mut out.halves, &mut out.projected);
+                short.apply(centred, &mut out.pairs, &mut out.projected);
             }
             QueryProjection::Full(full) => {
                 out.projected.resize(full.outputs(), 0.0);
@@ -162,12 +179,16 @@ impl QueryEncoder {
             *value = out.projected[slot.coordinate as usize] * slot.weight;
         }
         // The largest passes over NaN, the total does not.
-        let (largest, total) = magnitudes(values);
+        let Totals { largest, total, variance } = totals(values, &self.losses);
         let not_finite = ModelError::NotFinite { what: "the query", index: 0 };
         if !total.is_finite() {
             return Err(not_finite);
         }
-        out.scale = largest / MAX_QUERY_VALUE;
+        // Rounding the query to one byte adds 1/12 unit² for each slot, times the variance of its levels, 5/4 at most.
+        let unit = largest / MAX_SHORT_VALUE;
+        out.planes.short = values.len() as f32 * (5.0 / 48.0) * unit * unit <= SHORT_LOSS * variance;
+        let most = if out.planes.short { MAX_SHORT_VALUE } else { MAX_QUERY_VALUE };
+        out.scale = largest / most;
         // No value is worth a unit where the largest is next to nothing.
         let inverse = if largest > f32::MIN_POSITIVE * MAX_QUERY_VALUE { 1.0 / out.scale } else { 0.0 };
         let sum = split(values, inverse, self.key_bytes - BIAS_BYTES, &mut out.planes);
@@ -197,11 +218,11 @@ impl QueryEncoder {
     #[inline]
     pub fn estimates(&self, query: &EncodedQuery, keys: &[&[u8]], out: &mut [f32]) {
         assert_eq!(keys.len(), out.len(), "one estimate for each key");
-        let mut sums = [0; BATCH];
+        let mut sums = [[0; GROUP]; BATCH / GROUP];
         for (keys, out) in keys.chunks(BATCH).zip(out.chunks_mut(BATCH)) {
-            let sums = &mut sums[..keys.len()];
+            let sums = &mut sums[..keys.len().div_ceil(GROUP)];
             self.kernel.sums(&query.planes, keys, sums);
-            for ((key, sum), out) in keys.iter().zip(sums).zip(out) {
+            for ((key, sum), out) in keys.iter().zip(sums.as_flattened()).zip(out) {
                 let bias = key.last_chunk().map_or(0, |code| u16::from_le_bytes(*code));
                 *out = query.base + query.bias_step * f32::from(bias) + query.scale * *sum as f32;
             }
@@ -231,34 +252,58 @@ fn padded(numbers: &[f32]) -> Vec<f32> {
     padded
 }
 
-/// The largest magnitude, and the sum of all magnitudes, of a multiple of 8 values, which the slots of a key are.
-fn magnitudes(values: &[f32]) -> (f32, f32) {
-    let (mut largest, mut total) = ([0.0f32; 8], [0.0f32; 8]);
-    for values in values.as_chunks::<8>().0 {
+/// Of a query's values.
+struct Totals {
+    /// The largest magnitude.
+    largest: f32,
+    /// The sum of all magnitudes.
+    total: f32,
+    /// What the rounding of keys adds to the variance of estimates.
+    variance: f32,
+}
+
+/// Of a multiple of 8 values, which the slots of a key are.
+fn totals(values: &[f32], losses: &[f32]) -> Totals {
+    let (mut largest, mut total, mut variance) = ([0.0f32; 8], [0.0f32; 8], [0.0f32; 8]);
+    for (values, losses) in values.as_chunks::<8>().0.iter().zip(losses.as_chunks::<8>().0) {
         for lane in 0..8 {
             let magnitude = values[lane].abs();
             largest[lane] = if magnitude > largest[lane] { magnitude } else { largest[lane] };
             total[lane] += magnitude;
+            variance[lane] += losses[lane] * values[lane] * values[lane];
         }
     }
-    (largest.into_iter().fold(0.0, f32::max), total.iter().sum())
+    Totals {
+        largest: largest.into_iter().fold(0.0, f32::max),
+        total: total.iter().sum(),
+        variance: variance.iter().sum(),
+    }
 }
 
-/// Rounds `values · inverse` to integers and splits them in two bytes each, `columns` values to a plane; returns their
-/// sum.
+/// Rounds `values · inverse` to integers of as many bytes as `planes` says, `columns` values to a plane; returns their sum.
 fn split(values: &[f32], inverse: f32, columns: usize, planes: &mut Planes) -> i32 {
     // Added to a number below 2^22 it leaves no room for a fraction: rounds to the nearest, ties to even, in any
     // instruction set.
     const ROUND: f32 = 1.5 * (1u32 << 23) as f32;
+    let integer = |value: &f32| (value * inverse + ROUND).to_bits() as i32 - ROUND.to_bits() as i32;
     let mut sum = 0;
+    let short = planes.short;
     let planes = planes.low.iter_mut().zip(&mut planes.high);
     for (values, (low, high)) in values.chunks_exact(columns).zip(planes) {
-        for ((value, low), high) in values.iter().zip(&mut low.0).zip(&mut high.0) {
-            let integer = (value * inverse + ROUND).to_bits() as i32 - ROUND.to_bits() as i32;
-            let upper = (integer + 64) >> 7;
-            *high = upper as i8;
-            *low = (integer - (upper << 7)) as i8;
-            sum += integer;
+        if short {
+            for (value, low) in values.iter().zip(&mut low.0) {
+                let integer = integer(value);
+                *low = integer as i8;
+                sum += integer;
+            }
+        } else {
+            for ((value, low), high) in values.iter().zip(&mut low.0).zip(&mut high.0) {
+                let integer = integer(value);
+                let upper = (integer + 64) >> 7;
+                *high = upper as i8;
+                *low = (integer - (upper << 7)) as i8;
+                sum += integer;
+            }
         }
         // Another model may have had longer keys.
         low.0[columns..].fill(0);

@@ -4,26 +4,26 @@
 
 use std::arch::x86_64::*;
 
-use super::{Planes, chunks};
+use super::{GROUP, Planes, chunks};
 
-/// Keys whose lanes are added up together.
-pub(super) const GROUP: usize = 8;
-
-/// Scores keys of `CHUNKS`·32 bytes.
+/// Scores keys of `CHUNKS`·32 bytes; `SHORT` where the integers have one byte.
 #[target_feature(enable = "avx2")]
-pub(super) fn sums<const CHUNKS: usize>(planes: &Planes, keys: &[&[u8]], out: &mut [i32]) {
-    for (keys, out) in keys.chunks(GROUP).zip(out.chunks_mut(GROUP)) {
-        let key = |at: usize| lanes::<CHUNKS>(planes, keys[at.min(keys.len() - 1)]);
-        let totals = totals([key(0), key(1), key(2), key(3), key(4), key(5), key(6), key(7)]);
-        out.copy_from_slice(&totals[..out.len()]);
+pub(super) fn sums<const CHUNKS: usize, const SHORT: bool>(
+    planes: &Planes,
+    keys: &[&[u8]],
+    out: &mut [[i32; GROUP]],
+) {
+    for (keys, out) in keys.chunks(GROUP).zip(out) {
+        let key = |at: usize| lanes::<CHUNKS, SHORT>(planes, keys[at.min(keys.len() - 1)]);
+        *out = totals([key(0), key(1), key(2), key(3), key(4), key(5), key(6), key(7)]);
     }
 }
 
 /// Eight parts of the score of one key.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn lanes<const CHUNKS: usize>(planes: &Planes, key: &[u8]) -> __m256i {
-    // A lane of 16 bits adds two products of at most 3·125 for each of 4 planes and at most 4 chunks: 12,000.
+fn lanes<const CHUNKS: usize, const SHORT: bool>(planes: &Planes, key: &[u8]) -> __m256i {
+    // A lane of 16 bits adds two products of at most 3·127 for each of 4 planes and at most 4 chunks: 12,192.
     let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
     for (at, chunk) in chunks::<CHUNKS>(key).iter().enumerate() {
         let mut slots = load(chunk);
@@ -31,7 +31,9 @@ fn lanes<const CHUNKS: usize>(planes: &Planes, key: &[u8]) -> __m256i {
             let levels = _mm256_and_si256(slots, _mm256_set1_epi8(3));
             let query = |plane: &[i8; 128]| load(&plane.as_chunks::<32>().0[at]);
             low = _mm256_add_epi16(low, _mm256_maddubs_epi16(levels, query(&planes.low[plane].0)));
-            high = _mm256_add_epi16(high, _mm256_maddubs_epi16(levels, query(&planes.high[plane].0)));
+            if !SHORT {
+                high = _mm256_add_epi16(high, _mm256_maddubs_epi16(levels, query(&planes.high[plane].0)));
+            }
             slots = _mm256_srli_epi16::<2>(slots);
         }
     }

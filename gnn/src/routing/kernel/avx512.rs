@@ -4,8 +4,8 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2::{GROUP, load, totals};
-use super::{Planes, chunks};
+use super::avx2::{load, totals};
+use super::{GROUP, Planes, chunks};
 
 pub(super) fn available() -> bool {
     is_x86_feature_detected!("avx512f")
@@ -15,20 +15,23 @@ pub(super) fn available() -> bool {
         && is_x86_feature_detected!("avx2")
 }
 
-/// Scores keys of `CHUNKS`·32 bytes.
+/// Scores keys of `CHUNKS`·32 bytes; `SHORT` where the integers have one byte.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2")]
-pub(super) fn sums<const CHUNKS: usize>(planes: &Planes, keys: &[&[u8]], out: &mut [i32]) {
-    for (keys, out) in keys.chunks(GROUP).zip(out.chunks_mut(GROUP)) {
-        let key = |at: usize| lanes::<CHUNKS>(planes, keys[at.min(keys.len() - 1)]);
-        let totals = totals([key(0), key(1), key(2), key(3), key(4), key(5), key(6), key(7)]);
-        out.copy_from_slice(&totals[..out.len()]);
+pub(super) fn sums<const CHUNKS: usize, const SHORT: bool>(
+    planes: &Planes,
+    keys: &[&[u8]],
+    out: &mut [[i32; GROUP]],
+) {
+    for (keys, out) in keys.chunks(GROUP).zip(out) {
+        let key = |at: usize| lanes::<CHUNKS, SHORT>(planes, keys[at.min(keys.len() - 1)]);
+        *out = totals([key(0), key(1), key(2), key(3), key(4), key(5), key(6), key(7)]);
     }
 }
 
 /// Eight parts of the score of one key: 64 bytes at a time, and 32 where they are left.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2")]
-fn lanes<const CHUNKS: usize>(planes: &Planes, key: &[u8]) -> __m256i {
+fn lanes<const CHUNKS: usize, const SHORT: bool>(planes: &Planes, key: &[u8]) -> __m256i {
     let chunks = chunks::<CHUNKS>(key);
     let mut parts = _mm256_setzero_si256();
     if CHUNKS >= 2 {
@@ -39,7 +42,9 @@ fn lanes<const CHUNKS: usize>(planes: &Planes, key: &[u8]) -> __m256i {
                 let levels = _mm512_and_si512(slots, _mm512_set1_epi8(3));
                 let query = |plane: &[i8; 128]| load_64(&plane.as_chunks::<64>().0[at]);
                 low = _mm512_dpbusd_epi32(low, levels, query(&planes.low[plane].0));
-                high = _mm512_dpbusd_epi32(high, levels, query(&planes.high[plane].0));
+                if !SHORT {
+                    high = _mm512_dpbusd_epi32(high, levels, query(&planes.high[plane].0));
+                }
                 slots = _mm512_srli_epi16::<2>(slots);
             }
         }
@@ -53,7 +58,9 @@ fn lanes<const CHUNKS: usize>(planes: &Planes, key: &[u8]) -> __m256i {
             let levels = _mm256_and_si256(slots, _mm256_set1_epi8(3));
             let query = |plane: &[i8; 128]| load(&plane.as_chunks::<32>().0[CHUNKS - 1]);
             low = _mm256_dpbusd_epi32(low, levels, query(&planes.low[plane].0));
-            high = _mm256_dpbusd_epi32(high, levels, query(&planes.high[plane].0));
+            if !SHORT {
+                high = _mm256_dpbusd_epi32(high, levels, query(&planes.high[plane].0));
+            }
             slots = _mm256_srli_epi16::<2>(slots);
         }
         parts = _mm256_add_epi32(low, _mm256_slli_epi32::<7>(high));

@@ -1,8 +1,8 @@
 //! Integer dot products of a query with keys.
 //!
-//! A slot holds a level `z` of 0 to 3, a query an integer `Q` of 16 bits for each slot, and a key scores `Σ Q·z`.
-//! `Q` is split in two signed bytes, `Q = 128·high + low`, because machines multiply bytes by the dozen. Every
-//! instruction set computes the same integer, without saturation.
+//! A slot holds a level `z` of 0 to 3, a query an integer `Q` for each slot, and a key scores `Σ Q·z`. `Q` has 16 bits, split
+//! in two signed bytes, `Q = 128·high + low`, because machines multiply bytes by the dozen; or one byte, which takes half
+//! the work. Every instruction set computes the same integer, without saturation.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -16,9 +16,14 @@ use redknot_index::Isa;
 
 use super::model::{MAX_KEY_BYTES, SLOTS_PER_BYTE};
 
-/// Largest magnitude of a query's integers: `high` then lies within ±125 and `low` within −64 … 63, so that the 16-bit
-/// sums of the kernels, at most 24 products of ±3·125 … each, cannot overflow; see the kernels.
+/// Largest magnitude of a query's integers of two bytes: `high` then lies within ±125 and `low` within −64 … 63, so that the
+/// 16-bit sums of the kernels, at most 64 products of 3·±127 each, cannot overflow; see the kernels.
 pub(super) const MAX_QUERY_VALUE: f32 = 16_000.0;
+/// The same of one byte.
+pub(super) const MAX_SHORT_VALUE: f32 = 127.0;
+
+/// Keys that are scored together.
+pub(super) const GROUP: usize = 8;
 
 /// What the slots at one bit position of every byte of a key are multiplied with.
 #[derive(Clone, Copy)]
@@ -30,12 +35,15 @@ pub(super) struct Plane(pub(super) [i8; MAX_KEY_BYTES]);
 pub(super) struct Planes {
     pub(super) low: [Plane; SLOTS_PER_BYTE],
     pub(super) high: [Plane; SLOTS_PER_BYTE],
+    /// Whether the integers are those of `low` alone; `high` may then be anything.
+    pub(super) short: bool,
 }
 
 impl Planes {
     pub(super) const ZERO: Planes = Planes {
         low: [Plane([0; MAX_KEY_BYTES]); SLOTS_PER_BYTE],
         high: [Plane([0; MAX_KEY_BYTES]); SLOTS_PER_BYTE],
+        short: false,
     };
 }
 
@@ -45,13 +53,15 @@ pub(super) struct KeyKernel {
     isa: Isa,
     key_bytes: usize,
     sums: Sums,
+    /// The same for integers of one byte.
+    short_sums: Sums,
 }
 
-/// `out[i]` = the score of `keys[i]`.
+/// Flattened, `out[i]` = the score of `keys[i]`; anything beyond the last key.
 ///
 /// # Safety
-/// The machine has the instruction set of the function, every key its length, and `out` the length of `keys`.
-type Sums = unsafe fn(planes: &Planes, keys: &[&[u8]], out: &mut [i32]);
+/// The machine has the instruction set of the function, every key its length, and `out` a group for each [`GROUP`] keys.
+type Sums = unsafe fn(planes: &Planes, keys: &[&[u8]], out: &mut [[i32; GROUP]]);
 
 impl KeyKernel {
     /// The kernel for the best instruction set of this machine; `None` for a length that keys do not have.
@@ -61,30 +71,35 @@ impl KeyKernel {
 
     /// The kernel for a given instruction set, or `None` where the machine lacks it.
     pub(super) fn with_isa(isa: Isa, key_bytes: usize) -> Option<KeyKernel> {
-        let sums: [Sums; 4] = match isa {
+        /// A kernel for each length of a key, for integers of two bytes and of one.
+        macro_rules! kernels {
+            ($isa:ident) => {
+                [
+                    [$isa::sums::<1, false>, $isa::sums::<1, true>],
+                    [$isa::sums::<2, false>, $isa::sums::<2, true>],
+                    [$isa::sums::<3, false>, $isa::sums::<3, true>],
+                    [$isa::sums::<4, false>, $isa::sums::<4, true>],
+                ]
+            };
+        }
+        let kernels: [[Sums; 2]; 4] = match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 if avx512::available() => {
-                [avx512::sums::<1>, avx512::sums::<2>, avx512::sums::<3>, avx512::sums::<4>]
-            }
+            Isa::Avx512 if avx512::available() => kernels!(avx512),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 if is_x86_feature_detected!("avx2") => {
-                [avx2::sums::<1>, avx2::sums::<2>, avx2::sums::<3>, avx2::sums::<4>]
-            }
+            Isa::Avx2 if is_x86_feature_detected!("avx2") => kernels!(avx2),
             #[cfg(target_arch = "aarch64")]
-            Isa::Neon if std::arch::is_aarch64_feature_detected!("neon") => {
-                [neon::sums::<1>, neon::sums::<2>, neon::sums::<3>, neon::sums::<4>]
-            }
-            Isa::Portable => [portable::sums; 4],
+            Isa::Neon if std::arch::is_aarch64_feature_detected!("neon") => kernels!(neon),
+            Isa::Portable => [[portable::sums; 2]; 4],
             _ => return None,
         };
-        let sums = match key_bytes {
-            32 => sums[0],
-            64 => sums[1],
-            96 => sums[2],
-            128 => sums[3],
+        let [sums, short_sums] = match key_bytes {
+            32 => kernels[0],
+            64 => kernels[1],
+            96 => kernels[2],
+            128 => kernels[3],
             _ => return None,
         };
-        Some(KeyKernel { isa, key_bytes, sums })
+        Some(KeyKernel { isa, key_bytes, sums, short_sums })
     }
 
     /// The instruction set in use.
@@ -92,18 +107,18 @@ impl KeyKernel {
         self.isa
     }
 
-    /// `out[i]` = `Σ Q·z` over the slots of `keys[i]`.
+    /// Flattened, `out[i]` = `Σ Q·z` over the slots of `keys[i]`; anything beyond the last key.
     ///
     /// # Panics
-    /// If a key has another length than the kernel, or `out` than `keys`.
+    /// If a key has another length than the kernel, or `out` not as many groups as `keys` fill.
     #[inline]
-    pub(super) fn sums(&self, planes: &Planes, keys: &[&[u8]], out: &mut [i32]) {
-        assert_eq!(keys.len(), out.len(), "one score for each key");
+    pub(super) fn sums(&self, planes: &Planes, keys: &[&[u8]], out: &mut [[i32; GROUP]]) {
+        assert_eq!(keys.len().div_ceil(GROUP), out.len(), "one score for each key");
         assert!(keys.iter().all(|key| key.len() == self.key_bytes), "keys have {} bytes", self.key_bytes);
         // SAFETY: `with_isa` found the instruction set; the lengths were checked above.
         #[expect(unsafe_code, reason = "the function needs an instruction set, which has been checked")]
         unsafe {
-            (self.sums)(planes, keys, out);
+            (if planes.short { self.short_sums } else { self.sums })(planes, keys, out);
         }
     }
 }
@@ -139,15 +154,30 @@ mod tests {
         planes
     }
 
+    fn short_planes(q: &[i32], key_bytes: usize) -> Planes {
+        let mut planes = Planes { short: true, ..Planes::ZERO };
+        for (j, q) in q.iter().enumerate() {
+            let (plane, column) = (j / (key_bytes - 2), j % (key_bytes - 2));
+            planes.low[plane].0[column] = i8::try_from(*q).unwrap();
+            // Left by the query before.
+            planes.high[plane].0[column] = 77;
+        }
+        planes
+    }
+
     fn assert_agree(q: &[i32], keys: &[Vec<u8>]) {
         let key_bytes = keys[0].len();
         let expected: Vec<i32> = keys.iter().map(|key| oracle(q, key)).collect();
         let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
         let mut kernels = 0;
         for kernel in Isa::ALL.into_iter().filter_map(|isa| KeyKernel::with_isa(isa, key_bytes)) {
-            let mut got = vec![0; keys.len()];
-            kernel.sums(&planes(q, key_bytes), &keys, &mut got);
-            assert_eq!(got, expected, "{:?}, {key_bytes} bytes", kernel.isa());
+            let short = q.iter().all(|q| q.abs() <= 127).then(|| short_planes(q, key_bytes));
+            for planes in short.into_iter().chain([planes(q, key_bytes)]) {
+                let mut got = vec![[0; GROUP]; keys.len().div_ceil(GROUP)];
+                kernel.sums(&planes, &keys, &mut got);
+                let got = &got.as_flattened()[..keys.len()];
+                assert_eq!(got, expected, "{:?}, {key_bytes} bytes, short: {}", kernel.isa(), planes.short);
+            }
             kernels += 1;
         }
         assert!(kernels > 0);
@@ -156,7 +186,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_instruction_set_agrees_with_the_sum_by_slots(
-            chunks in 1usize..=4, count in 1usize..40, largest in 1i32..=16_000, seed: u64,
+            chunks in 1usize..=4, count in 1usize..40, largest in prop_oneof![1i32..=127, 1i32..=16_000], seed: u64,
         ) {
             let mut rng = fastrand::Rng::with_seed(seed);
             let q: Vec<i32> = (0..(32 * chunks - 2) * 4).map(|_| rng.i32(-largest..=largest)).collect();
@@ -169,8 +199,8 @@ mod tests {
     #[test]
     fn the_largest_scores_do_not_saturate() {
         for key_bytes in [32, 64, 96, 128] {
-            // 63 and −64 are the extreme low halves, ±16,000 the extreme high ones.
-            for q in [16_000, -16_000, 16_000 - 65, -64, 63] {
+            // 63 and −64 are the extreme low halves, ±16,000 the extreme high ones, ±127 the extremes of one byte.
+            for q in [16_000, -16_000, 16_000 - 65, -64, 63, 127, -127] {
                 assert_agree(&vec![q; (key_bytes - 2) * 4], &[vec![255; key_bytes], vec![0; key_bytes]]);
             }
         }
@@ -186,6 +216,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "keys have 32 bytes")]
     fn a_key_of_another_length_is_refused() {
-        KeyKernel::new(32).unwrap().sums(&Planes::ZERO, &[&[0; 31]], &mut [0]);
+        KeyKernel::new(32).unwrap().sums(&Planes::ZERO, &[&[0; 31]], &mut [[0; GROUP]]);
     }
 }

@@ -4,20 +4,24 @@
 
 use std::arch::aarch64::*;
 
-use super::{Planes, chunks};
+use super::{GROUP, Planes, chunks};
 
-/// Scores keys of `CHUNKS`·32 bytes.
+/// Scores keys of `CHUNKS`·32 bytes; `SHORT` where the integers have one byte.
 #[target_feature(enable = "neon")]
-pub(super) fn sums<const CHUNKS: usize>(planes: &Planes, keys: &[&[u8]], out: &mut [i32]) {
-    for (key, out) in keys.iter().zip(out) {
-        *out = sum::<CHUNKS>(planes, key);
+pub(super) fn sums<const CHUNKS: usize, const SHORT: bool>(
+    planes: &Planes,
+    keys: &[&[u8]],
+    out: &mut [[i32; GROUP]],
+) {
+    for (key, out) in keys.iter().zip(out.as_flattened_mut()) {
+        *out = sum::<CHUNKS, SHORT>(planes, key);
     }
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn sum<const CHUNKS: usize>(planes: &Planes, key: &[u8]) -> i32 {
-    // A lane of 16 bits adds two products of at most 3·125 for each of 4 planes and at most 8 halves of chunks: 24,000.
+fn sum<const CHUNKS: usize, const SHORT: bool>(planes: &Planes, key: &[u8]) -> i32 {
+    // A lane of 16 bits adds two products of at most 3·127 for each of 4 planes and at most 8 halves of chunks: 24,384.
     let (mut low, mut high) = (vdupq_n_s16(0), vdupq_n_s16(0));
     for (at, half) in chunks::<CHUNKS>(key).as_flattened().as_chunks::<16>().0.iter().enumerate() {
         // SAFETY: the array has 16 bytes; the load asks for no alignment.
@@ -25,7 +29,9 @@ fn sum<const CHUNKS: usize>(planes: &Planes, key: &[u8]) -> i32 {
         for plane in 0..4 {
             let levels = vreinterpretq_s8_u8(vandq_u8(slots, vdupq_n_u8(3)));
             low = add_products(low, levels, &planes.low[plane].0.as_chunks::<16>().0[at]);
-            high = add_products(high, levels, &planes.high[plane].0.as_chunks::<16>().0[at]);
+            if !SHORT {
+                high = add_products(high, levels, &planes.high[plane].0.as_chunks::<16>().0[at]);
+            }
             slots = vshrq_n_u8::<2>(slots);
         }
     }

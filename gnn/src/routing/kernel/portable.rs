@@ -1,15 +1,16 @@
 //! Plain Rust, in a shape that compilers turn into whatever vectors the target has.
 
-use super::Planes;
+use super::{GROUP, Planes};
 
-pub(super) fn sums(planes: &Planes, keys: &[&[u8]], out: &mut [i32]) {
-    for (key, out) in keys.iter().zip(out) {
+pub(super) fn sums(planes: &Planes, keys: &[&[u8]], out: &mut [[i32; GROUP]]) {
+    for (key, out) in keys.iter().zip(out.as_flattened_mut()) {
         *out = 0;
         for (number, (low, high)) in planes.low.iter().zip(&planes.high).enumerate() {
             let bytes = key.iter().zip(low.0.iter().zip(&high.0));
             *out += bytes
                 .map(|(byte, (low, high))| {
-                    i32::from(byte >> (2 * number) & 3) * (128 * i32::from(*high) + i32::from(*low))
+                    let high = if planes.short { 0 } else { i32::from(*high) };
+                    i32::from(byte >> (2 * number) & 3) * (128 * high + i32::from(*low))
                 })
                 .sum::<i32>();
         }

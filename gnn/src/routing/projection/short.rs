@@ -1,7 +1,7 @@
 //! The same products with a matrix in bf16, for machines that multiply bf16 in pairs (Zen 4, Cooper Lake and later).
 //!
-//! One vector at a time is bound by reading the matrix, and this one is half as large. The vector is split in two bf16
-//! halves, so that only the matrix is rounded: each weight by 2⁻⁹ of itself at most.
+//! One vector at a time is bound by reading the matrix, and this one is half as large. The vector is rounded too: each
+//! number by 2⁻⁹ of itself at most, which is little beside the two bits that a key has for a coordinate.
 
 use half::bf16;
 
@@ -45,35 +45,27 @@ impl ShortProjection {
         self.tiles.len() / self.dim.div_ceil(2) * TILE
     }
 
-    /// Multiplies the vector `x`; `halves` is working memory.
+    /// Multiplies the vector `x`; `pairs` is working memory.
     ///
     /// # Panics
     /// If `x` does not have `dim` components, or `out` not [`ShortProjection::outputs`].
-    pub(crate) fn apply(&self, x: &[f32], halves: &mut Vec<[u32; 2]>, out: &mut [f32]) {
+    pub(crate) fn apply(&self, x: &[f32], pairs: &mut Vec<u32>, out: &mut [f32]) {
         assert_eq!((x.len(), out.len()), (self.dim, self.outputs()), "one product for each row");
-        let (pairs, last) = x.as_chunks::<2>();
-        halves.resize(self.dim.div_ceil(2), [0; 2]);
-        for (halves, [first, second]) in halves.iter_mut().zip(pairs) {
-            *halves = split(*first, *second);
-        }
-        if let (Some(halves), [first]) = (halves.last_mut(), last) {
-            *halves = split(*first, 0.0);
-        }
-        for (tile, out) in self.tiles.chunks_exact(halves.len()).zip(out.as_chunks_mut::<TILE>().0) {
-            multiply(tile, halves, out);
+        let (whole, last) = x.as_chunks::<2>();
+        pairs.clear();
+        pairs.extend(whole.iter().map(|[first, second]| rounded(*first) | rounded(*second) << 16));
+        pairs.extend(last.first().map(|last| rounded(*last)));
+        for (tile, out) in self.tiles.chunks_exact(pairs.len()).zip(out.as_chunks_mut::<TILE>().0) {
+            multiply(tile, pairs, out);
         }
     }
 }
 
-/// The upper half of the bits of an f32: its bf16, rounded towards zero.
-const UPPER: u32 = 0xffff_0000;
-
-/// Two components as bf16, and what that leaves over of them as bf16; the first component in the lower bits.
+/// The bits of the nearest bf16, ties to even. A NaN may become a number: whoever multiplies looks for it before.
 #[inline(always)]
-fn split(first: f32, second: f32) -> [u32; 2] {
-    let (a, b) = (first.to_bits() & UPPER, second.to_bits() & UPPER);
-    let (c, d) = ((first - f32::from_bits(a)).to_bits(), (second - f32::from_bits(b)).to_bits());
-    [a >> 16 | b, c >> 16 | d & UPPER]
+fn rounded(x: f32) -> u32 {
+    let bits = x.to_bits();
+    bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -82,7 +74,7 @@ fn is_available() -> bool {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn multiply(_tile: &[ColumnPair], _halves: &[[u32; 2]], _out: &mut [f32; TILE]) {
+fn multiply(_tile: &[ColumnPair], _pairs: &[u32], _out: &mut [f32; TILE]) {
     unreachable!("`new` makes no matrix where `is_available` says no")
 }
 
@@ -92,11 +84,11 @@ fn is_available() -> bool {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn multiply(tile: &[ColumnPair], halves: &[[u32; 2]], out: &mut [f32; TILE]) {
+fn multiply(tile: &[ColumnPair], pairs: &[u32], out: &mut [f32; TILE]) {
     // SAFETY: `new` made the tile after `is_available` found the instruction set.
     #[expect(unsafe_code, reason = "the function needs an instruction set, which has been checked")]
     unsafe {
-        x86::multiply(tile, halves, out);
+        x86::multiply(tile, pairs, out);
     }
 }
 
@@ -108,18 +100,22 @@ mod x86 {
 
     use super::{ColumnPair, TILE};
 
-    /// The two halves of the vector are summed apart, and so are pairs of components, which hides the latency.
+    /// Components that are summed apart, which hides the latency of the multiply-add.
+    const PARTS: usize = 4;
+
     #[target_feature(enable = "avx512f,avx512bf16")]
-    pub(super) fn multiply(tile: &[ColumnPair], halves: &[[u32; 2]], out: &mut [f32; TILE]) {
-        let mut sums = [[_mm512_setzero_ps(); 4]; 2];
-        let halves = &halves[..tile.len()];
-        let (columns, last) = tile.as_chunks::<2>();
-        for (number, [even, odd]) in columns.iter().enumerate() {
-            add(&mut sums, 0, even, &halves[2 * number]);
-            add(&mut sums, 2, odd, &halves[2 * number + 1]);
+    pub(super) fn multiply(tile: &[ColumnPair], pairs: &[u32], out: &mut [f32; TILE]) {
+        let mut sums = [[_mm512_setzero_ps(); PARTS]; 2];
+        let pairs = &pairs[..tile.len()];
+        let (columns, last_columns) = tile.as_chunks::<PARTS>();
+        let (values, last_values) = pairs.as_chunks::<PARTS>();
+        for (columns, values) in columns.iter().zip(values) {
+            for part in 0..PARTS {
+                add(&mut sums, part, &columns[part], values[part]);
+            }
         }
-        if let Some(last) = last.first() {
-            add(&mut sums, 0, last, &halves[tile.len() - 1]);
+        for (column, value) in last_columns.iter().zip(last_values) {
+            add(&mut sums, 0, column, *value);
         }
         for (register, [a, b, c, d]) in sums.into_iter().enumerate() {
             let sum = _mm512_add_ps(_mm512_add_ps(a, c), _mm512_add_ps(b, d));
@@ -128,24 +124,23 @@ mod x86 {
         }
     }
 
-    /// Adds the products of two components to the sums at `part` (high half) and `part` + 1 (low half).
+    /// Adds the products of two components to the sums at `part`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bf16")]
-    fn add(sums: &mut [[__m512; 4]; 2], part: usize, column: &ColumnPair, [high, low]: &[u32; 2]) {
-        let (high, low) = (_mm512_set1_epi32(*high as i32), _mm512_set1_epi32(*low as i32));
+    fn add(sums: &mut [[__m512; PARTS]; 2], part: usize, column: &ColumnPair, pair: u32) {
+        let pair = _mm512_set1_epi32(pair as i32);
         for (register, sums) in sums.iter_mut().enumerate() {
             let weights = column.0[32 * register..][..32].as_ptr();
             // SAFETY: the slice holds a register's worth of bf16.
-            let weights = pairs(unsafe { _mm512_loadu_si512(weights.cast()) });
-            sums[part] = _mm512_dpbf16_ps(sums[part], weights, pairs(high));
-            sums[part + 1] = _mm512_dpbf16_ps(sums[part + 1], weights, pairs(low));
+            let weights = unsafe { _mm512_loadu_si512(weights.cast()) };
+            sums[part] = _mm512_dpbf16_ps(sums[part], bf16(weights), bf16(pair));
         }
     }
 
     /// The same bits as bf16.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bf16")]
-    fn pairs(bits: __m512i) -> __m512bh {
+    fn bf16(bits: __m512i) -> __m512bh {
         // SAFETY: both are 64 bytes, and bf16 may have any bits.
         unsafe { transmute::<__m512i, __m512bh>(bits) }
     }
@@ -158,17 +153,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn only_the_matrix_is_rounded(dim in 1usize..70, rows in 1usize..70, seed: u64) {
+        fn products_are_those_of_the_rounded_numbers(dim in 1usize..70, rows in 1usize..70, seed: u64) {
             let mut rng = fastrand::Rng::with_seed(seed);
             let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.f32() * 2.0 - 1.0).collect() };
             let (matrix, x) = (random(rows * dim), random(dim));
-            let rounded: Vec<f32> = matrix.iter().map(|weight| bf16::from_f32(*weight).to_f32()).collect();
+            let rounded = |numbers: &[f32]| -> Vec<f32> {
+                numbers.iter().map(|number| bf16::from_f32(*number).to_f32()).collect()
+            };
             // Where the machine does not multiply bf16 there is nothing to test.
             if let Some(projection) = ShortProjection::new(dim, matrix.chunks_exact(dim)) {
                 let mut out = vec![f32::NAN; projection.outputs()];
                 projection.apply(&x, &mut Vec::new(), &mut out);
-                for (row, product) in rounded.chunks_exact(dim).zip(&out) {
-                    let exact: f64 = row.iter().zip(&x).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                for (row, product) in rounded(&matrix).chunks_exact(dim).zip(&out) {
+                    let exact: f64 = row.iter().zip(rounded(&x)).map(|(a, b)| f64::from(*a) * f64::from(b)).sum();
                     prop_assert!((exact - f64::from(*product)).abs() < 3e-5 * dim as f64, "{} {}", exact, product);
                 }
                 prop_assert!(out[rows..].iter().all(|product| *product == 0.0));

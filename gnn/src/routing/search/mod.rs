@@ -105,39 +105,36 @@ impl Scratch {
     /// Estimates for the query that was encoded last: of the centres of the landmarks' groups, then of all landmarks in
     /// the nearest groups. These are left in `shortlist`. Returns how many keys were scored.
     fn score_landmarks(&mut self, encoder: &QueryEncoder, landmarks: &Landmarks) -> u64 {
-        let Scratch { encoded, groups, shortlist, .. } = self;
+        let Scratch { encoded, groups, shortlist, estimates, .. } = self;
         groups.reset(GROUPS_SCORED);
-        let mut centres = 0;
-        score(encoder, encoded, landmarks.centres(), |distance| {
-            groups.insert(Neighbor { id: centres, distance });
-            centres += 1;
-        });
-        if centres == 0 {
+        score(encoder, encoded, landmarks.centres(), estimates);
+        let centres = estimates.len() as u64;
+        for (id, &distance) in (0..).zip(&*estimates) {
+            groups.insert(Neighbor { id, distance });
+        }
+        if groups.is_empty() {
             // One group has no centre.
             groups.insert(Neighbor { id: 0, distance: 0.0 });
         }
         shortlist.clear();
         for group in groups.iter() {
             let (nodes, keys) = landmarks.group(group.id as usize);
-            let mut nodes = nodes.iter();
-            score(encoder, encoded, keys, |distance| {
-                shortlist.extend(nodes.next().map(|&id| Neighbor { id, distance }));
-            });
+            score(encoder, encoded, keys, estimates);
+            let landmarks = nodes.iter().zip(&*estimates);
+            shortlist.extend(landmarks.map(|(&id, &distance)| Neighbor { id, distance }));
         }
-        u64::from(centres) + shortlist.len() as u64
+        centres + shortlist.len() as u64
     }
 }
 
-/// Tells `each` the estimates for keys that lie one behind the other.
-fn score(encoder: &QueryEncoder, encoded: &EncodedQuery, keys: &[u8], mut each: impl FnMut(f32)) {
-    for keys in keys.chunks(BATCH * encoder.key_bytes()) {
-        let keys = keys.chunks_exact(encoder.key_bytes());
-        let count = keys.len();
+/// Fills `estimates` with those for keys that lie one behind the other.
+fn score(encoder: &QueryEncoder, encoded: &EncodedQuery, keys: &[u8], estimates: &mut Vec<f32>) {
+    estimates.clear();
+    estimates.resize(keys.len() / encoder.key_bytes(), 0.0);
+    for (keys, estimates) in keys.chunks(BATCH * encoder.key_bytes()).zip(estimates.chunks_mut(BATCH)) {
         let mut rows: [&[u8]; BATCH] = [&[]; BATCH];
-        rows.iter_mut().zip(keys).for_each(|(row, key)| *row = key);
-        let mut estimates = [0.0; BATCH];
-        encoder.estimates(encoded, &rows[..count], &mut estimates[..count]);
-        estimates[..count].iter().for_each(|estimate| each(*estimate));
+        rows.iter_mut().zip(keys.chunks_exact(encoder.key_bytes())).for_each(|(row, key)| *row = key);
+        encoder.estimates(encoded, &rows[..estimates.len()], estimates);
     }
 }
 
