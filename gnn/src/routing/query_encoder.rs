@@ -218,13 +218,14 @@ impl QueryEncoder {
     #[inline]
     pub fn estimates(&self, query: &EncodedQuery, keys: &[&[u8]], out: &mut [f32]) {
         assert_eq!(keys.len(), out.len(), "one estimate for each key");
-        let mut sums = [[0; GROUP]; BATCH / GROUP];
+        let (mut sums, mut biases) = ([[0; GROUP]; BATCH / GROUP], [0; BATCH]);
         for (keys, out) in keys.chunks(BATCH).zip(out.chunks_mut(BATCH)) {
-            let sums = &mut sums[..keys.len().div_ceil(GROUP)];
-            self.kernel.sums(&query.planes, keys, sums);
-            for ((key, sum), out) in keys.iter().zip(sums.as_flattened()).zip(out) {
-                let bias = key.last_chunk().map_or(0, |code| u16::from_le_bytes(*code));
-                *out = query.base + query.bias_step * f32::from(bias) + query.scale * *sum as f32;
+            self.kernel.sums(&query.planes, keys, &mut sums[..keys.len().div_ceil(GROUP)]);
+            for (bias, key) in biases.iter_mut().zip(keys) {
+                *bias = key.last_chunk().map_or(0, |code| u16::from_le_bytes(*code));
+            }
+            for ((bias, sum), out) in biases.iter().zip(sums.as_flattened()).zip(out) {
+                *out = query.base + query.bias_step * f32::from(*bias) + query.scale * *sum as f32;
             }
         }
     }

@@ -51,7 +51,6 @@ impl Planes {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeyKernel {
     isa: Isa,
-    key_bytes: usize,
     sums: Sums,
     /// The same for integers of one byte.
     short_sums: Sums,
@@ -59,8 +58,11 @@ pub(super) struct KeyKernel {
 
 /// Flattened, `out[i]` = the score of `keys[i]`; anything beyond the last key.
 ///
+/// # Panics
+/// If a key has another length than the function is for.
+///
 /// # Safety
-/// The machine has the instruction set of the function, every key its length, and `out` a group for each [`GROUP`] keys.
+/// The machine has the instruction set of the function.
 type Sums = unsafe fn(planes: &Planes, keys: &[&[u8]], out: &mut [[i32; GROUP]]);
 
 impl KeyKernel {
@@ -89,7 +91,7 @@ impl KeyKernel {
             Isa::Avx2 if is_x86_feature_detected!("avx2") => kernels!(avx2),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon if std::arch::is_aarch64_feature_detected!("neon") => kernels!(neon),
-            Isa::Portable => [[portable::sums; 2]; 4],
+            Isa::Portable => kernels!(portable),
             _ => return None,
         };
         let [sums, short_sums] = match key_bytes {
@@ -99,7 +101,7 @@ impl KeyKernel {
             128 => kernels[3],
             _ => return None,
         };
-        Some(KeyKernel { isa, key_bytes, sums, short_sums })
+        Some(KeyKernel { isa, sums, short_sums })
     }
 
     /// The instruction set in use.
@@ -114,8 +116,7 @@ impl KeyKernel {
     #[inline]
     pub(super) fn sums(&self, planes: &Planes, keys: &[&[u8]], out: &mut [[i32; GROUP]]) {
         assert_eq!(keys.len().div_ceil(GROUP), out.len(), "one score for each key");
-        assert!(keys.iter().all(|key| key.len() == self.key_bytes), "keys have {} bytes", self.key_bytes);
-        // SAFETY: `with_isa` found the instruction set; the lengths were checked above.
+        // SAFETY: `with_isa` found the instruction set.
         #[expect(unsafe_code, reason = "the function needs an instruction set, which has been checked")]
         unsafe {
             (if planes.short { self.short_sums } else { self.sums })(planes, keys, out);
@@ -126,10 +127,16 @@ impl KeyKernel {
 /// The 32-byte chunks of a key, as many as there are.
 #[inline(always)]
 fn chunks<const CHUNKS: usize>(key: &[u8]) -> &[[u8; 32]; CHUNKS] {
-    key.as_chunks()
-        .0
-        .try_into()
-        .expect("KeyKernel::sums compares the lengths of keys with that of the kernel")
+    match key.as_chunks() {
+        (chunks, []) if chunks.len() == CHUNKS => chunks.try_into().expect("their number was compared"),
+        _ => wrong_length(32 * CHUNKS, key.len()),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn wrong_length(expected: usize, got: usize) -> ! {
+    panic!("keys have {expected} bytes, and one has {got}")
 }
 
 #[cfg(test)]
@@ -214,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "keys have 32 bytes")]
+    #[should_panic(expected = "keys have 32 bytes, and one has 31")]
     fn a_key_of_another_length_is_refused() {
         KeyKernel::new(32).unwrap().sums(&Planes::ZERO, &[&[0; 31]], &mut [[0; GROUP]]);
     }
