@@ -1,7 +1,7 @@
 //! One forward pass of each layer: time and peak memory, beside PyTorch Geometric if there is one.
 //!
-//! `cargo bench -p redknot-gnn --features gnn-all --bench layers -- [--python PYTHON] [--rounds N] [--threads N] [--block N]`: 10,000
-//! nodes, 100,000 edges, 256 numbers in and out, warm. PYTHON has what `requirements.txt` here lists. The two take turns,
+//! `cargo bench -p redknot-gnn --features gnn-all --bench layers -- [--python PYTHON] [--rounds N] [--threads N] [--block N] [--layer
+//! NAME]`: 10,000 nodes, 100,000 edges, 256 numbers in and out, warm; all layers, or one. PYTHON has what `requirements.txt` here lists. The two take turns,
 //! pass by pass, on the same graph, weights and number of threads; PyTorch Geometric's time is that of the faster of
 //! the forms in which it takes the graph, and its rows must equal these.
 
@@ -30,6 +30,7 @@ struct Arguments {
     rounds: usize,
     threads: usize,
     block: usize,
+    layer: Option<String>,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,7 +45,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         arguments.python.as_deref().map(|python| Peer::start(python, arguments.threads)).transpose()?;
     println!("{NODES} nodes, {EDGES} edges, {WIDTH} → {WIDTH}, {} threads, seed {SEED}", arguments.threads);
     println!("layer      median ms  least ms  peak MB  PyG ms  ratio (median of rounds)");
-    for (name, description) in layers() {
+    let layers = layers();
+    let chosen = |name: &str| arguments.layer.as_deref().is_none_or(|layer| layer == name);
+    if !layers.iter().any(|(name, _)| chosen(name)) {
+        let names: Vec<&str> = layers.iter().map(|(name, _)| *name).collect();
+        return Err(format!("--layer is one of {}", names.join(", ")).into());
+    }
+    for (name, description) in layers.into_iter().filter(|(name, _)| chosen(name)) {
         let weights = Weights::initialised(&description, SEED)?;
         let model = Model::new(&description, &weights)?;
         if let Some(peer) = &mut peer {
@@ -56,7 +63,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn arguments() -> Result<Arguments, Box<dyn std::error::Error>> {
-    let mut arguments = Arguments { python: None, rounds: 30, threads: 2, block: Options::default().block };
+    let block = Options::default().block;
+    let mut arguments = Arguments { python: None, rounds: 30, threads: 2, block, layer: None };
     let mut given = std::env::args().skip(1).filter(|argument| argument != "--bench");
     while let Some(name) = given.next() {
         let value = given.next().ok_or_else(|| format!("{name} needs a value"))?;
@@ -65,8 +73,10 @@ fn arguments() -> Result<Arguments, Box<dyn std::error::Error>> {
             "--rounds" => arguments.rounds = value.parse()?,
             "--threads" => arguments.threads = value.parse()?,
             "--block" => arguments.block = value.parse()?,
+            "--layer" => arguments.layer = Some(value),
             _ => {
-                return Err(format!("{name} is unknown: use --python, --rounds, --threads or --block").into());
+                let known = "--python, --rounds, --threads, --block or --layer";
+                return Err(format!("{name} is unknown: use {known}").into());
             }
         }
     }
