@@ -22,7 +22,9 @@ pub struct QueryEncoder {
     mean: Vec<f32>,
     /// `query_linear`, padded.
     linear: Vec<f32>,
-    projection: QueryProjection,
+    projection: Projection,
+    /// The same matrix in bytes, where the machine multiplies these.
+    short: Option<ShortProjection>,
     query_constant: f32,
     slots: Vec<QuerySlot>,
     /// For each slot what its rounding adds to the variance of estimates, over the square of a query's value: nothing where
@@ -32,12 +34,6 @@ pub struct QueryEncoder {
     bias_step: f32,
     kernel: KeyKernel,
     key_bytes: usize,
-}
-
-/// The matrix `queries`, in bf16 where that is faster.
-enum QueryProjection {
-    Short(ShortProjection),
-    Full(Projection),
 }
 
 #[derive(Clone, Copy)]
@@ -58,8 +54,8 @@ pub struct EncodedQuery {
     /// `q − μ`, padded.
     centred: Vec<f32>,
     projected: Vec<f32>,
-    /// `q − μ` in bf16, two components each.
-    pairs: Vec<u32>,
+    /// `q − μ` in bytes, four components each.
+    quads: Vec<u32>,
 }
 
 impl Default for EncodedQuery {
@@ -71,24 +67,20 @@ impl Default for EncodedQuery {
             bias_step: 0.0,
             centred: Vec::new(),
             projected: Vec::new(),
-            pairs: Vec::new(),
+            quads: Vec::new(),
         }
     }
 }
 
 impl QueryEncoder {
-    /// An encoder for this model, with the best kernel of this machine. Where the machine multiplies bf16, the weights
-    /// `queries` and the queries they meet are rounded to it.
+    /// An encoder for this model, with the best kernel of this machine. Where the machine multiplies bytes by the dozen, the
+    /// weights `queries` and the queries they meet are rounded to bytes, unless they are so uneven that it would matter.
     ///
     /// # Errors
     /// What [`KeyModel::check`] finds.
     pub fn new(model: &KeyModel) -> Result<QueryEncoder, ModelError> {
         model.check()?;
         let rows = || model.queries.chunks_exact(model.dim);
-        let projection = match ShortProjection::new(model.dim, rows()) {
-            Some(short) => QueryProjection::Short(short),
-            None => QueryProjection::Full(Projection::new(model.dim, rows())),
-        };
         let mut finest = vec![f32::INFINITY; model.coordinates()];
         for slot in &model.slots {
             let finest = &mut finest[usize::from(slot.coordinate)];
@@ -104,7 +96,8 @@ impl QueryEncoder {
             dim: model.dim,
             mean: padded(&model.mean),
             linear: padded(&model.query_linear),
-            projection,
+            projection: Projection::new(model.dim, rows()),
+            short: ShortProjection::new(model.dim, rows()),
             query_constant: model.query_constant,
             slots: model.slots.iter().map(slot).collect(),
             losses: model.slots.iter().map(loss).collect(),
@@ -142,17 +135,12 @@ impl QueryEncoder {
         out.centred.clear();
         out.centred.extend_from_slice(query);
         out.centred.resize(self.mean.len(), 0.0);
-        let (square, linear) = centre(&mut out.centred, &self.mean, &self.linear);
-        let centred = &out.centred[..self.dim];
-        match &self.projection {
-            QueryProjection::Short(short) => {
-                out.projected.resize(short.outputs(), 0.0);
-                short.apply(centred, &mut out.pairs, &mut out.projected);
-            }
-            QueryProjection::Full(full) => {
-                out.projected.resize(full.outputs(), 0.0);
-                full.apply(centred, &mut out.projected);
-            }
+        let Centred { square, linear, largest } = centre(&mut out.centred, &self.mean, &self.linear);
+        out.projected.resize(self.projection.outputs(), 0.0);
+        let facts = [largest, square];
+        let short = self.short.as_ref();
+        if !short.is_some_and(|short| short.apply(&out.centred, facts, &mut out.quads, &mut out.projected)) {
+            self.projection.apply(&out.centred[..self.dim], &mut out.projected);
         }
         self.weigh(square + linear + self.query_constant, out)
     }
@@ -206,7 +194,7 @@ impl QueryEncoder {
         let mut out = EncodedQuery::default();
         self.encode(query, &mut out)?;
         let mut centred = padded(query);
-        let (_, linear) = centre(&mut centred, &self.mean, &self.linear);
+        let Centred { linear, .. } = centre(&mut centred, &self.mean, &self.linear);
         Ok((out.projected, linear + self.query_constant))
     }
 
@@ -231,19 +219,34 @@ impl QueryEncoder {
     }
 }
 
-/// Subtracts `mean` from a query; returns its squared length then, and its product with `linear`. All end in zeros up
-/// to a multiple of [`LANES`].
-fn centre(query: &mut [f32], mean: &[f32], linear: &[f32]) -> (f32, f32) {
-    let (mut squares, mut products) = ([0.0; LANES], [0.0; LANES]);
+/// Of a query less the mean.
+struct Centred {
+    /// The square of its length.
+    square: f32,
+    /// Its product with `query_linear`.
+    linear: f32,
+    /// Its largest magnitude.
+    largest: f32,
+}
+
+/// Subtracts `mean` from a query. All end in zeros up to a multiple of [`LANES`].
+fn centre(query: &mut [f32], mean: &[f32], linear: &[f32]) -> Centred {
+    let (mut squares, mut products, mut largest) = ([0.0; LANES], [0.0; LANES], [0.0f32; LANES]);
     let inputs = mean.as_chunks::<LANES>().0.iter().zip(linear.as_chunks::<LANES>().0);
     for (query, (mean, linear)) in query.as_chunks_mut::<LANES>().0.iter_mut().zip(inputs) {
         for lane in 0..LANES {
             query[lane] -= mean[lane];
             squares[lane] += query[lane] * query[lane];
             products[lane] += query[lane] * linear[lane];
+            let magnitude = query[lane].abs();
+            largest[lane] = if magnitude > largest[lane] { magnitude } else { largest[lane] };
         }
     }
-    (squares.iter().sum(), products.iter().sum())
+    Centred {
+        square: squares.iter().sum(),
+        linear: products.iter().sum(),
+        largest: largest.into_iter().fold(0.0, f32::max),
+    }
 }
 
 /// The numbers and zeros up to a multiple of [`LANES`].

@@ -9,10 +9,10 @@ use redknot_gnn::routing::{Attention, AttentionLayer, KeyModel, Slot};
 pub(crate) fn random_model(dim: usize, coordinates: usize, key_bytes: usize, seed: u64) -> KeyModel {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut numbers = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.f32() - 0.5).collect() };
-    let (mean, nodes) = (numbers(dim), numbers(coordinates * dim));
-    let (mut queries, query_linear) = (numbers(coordinates * dim), numbers(dim));
-    // Some machines round these to bf16, which then changes nothing.
-    queries.iter_mut().for_each(|weight| *weight = f32::from_bits(weight.to_bits() & 0xffff_0000));
+    let (nodes, query_linear) = (numbers(coordinates * dim), numbers(dim));
+    // Some machines round these to 127 steps from 0 to the largest of a row, which then changes nothing.
+    let queries = (0..coordinates * dim).map(|at| steps(at.is_multiple_of(dim), &mut rng) / 256.0).collect();
+    let mean = (0..dim).map(|_| rng.i32(-64..=64) as f32 / 128.0).collect();
     let slot = |j: usize| Slot { coordinate: (j % coordinates) as u16, step: rng.f32() * 0.3 + 0.05 };
     KeyModel {
         dim,
@@ -29,6 +29,19 @@ pub(crate) fn random_model(dim: usize, coordinates: usize, key_bytes: usize, see
         bias_step: 0.01,
         attention: None,
     }
+}
+
+/// A whole number of at most 127 either way; just so many where it is the `largest`.
+fn steps(largest: bool, rng: &mut fastrand::Rng) -> f32 {
+    let steps = if largest { 127 } else { rng.i32(0..=127) };
+    if rng.bool() { steps as f32 } else { -(steps as f32) }
+}
+
+/// A query which less the model's mean is a whole number of 127 steps in each component, and so changes nothing when it is
+/// rounded to these.
+pub(crate) fn random_query(model: &KeyModel, seed: u64) -> Vec<f32> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    model.mean.iter().enumerate().map(|(at, mean)| mean + steps(at == 0, &mut rng) / 128.0).collect()
 }
 
 /// Attention whose numbers mean nothing, for a model of so many components and coordinates.
