@@ -212,14 +212,13 @@ impl<'d> Gate<'d> {
         landmarks: &[u32],
     ) -> Result<Option<(Router, Keys<'s>)>> {
         let Some(keys) = record.fresh_router() else { return Ok(None) };
-        let gains =
-            self.routers.get(snapshot, &self.name, keys).is_some_and(|current| current.record.gains());
-        if !gains {
+        // One that cannot be read is no reason to refuse those that come.
+        let Ok((current, model)) = read(snapshot, &self.name) else { return Ok(None) };
+        if !current.gains() {
             return Ok(None);
         }
-        let (_, model) = read(snapshot, &self.name)?;
         let keys = snapshot.rows(keys.keys)?;
-        Ok(Some((router_of(&model, landmarks, keys)?, Keys::new(keys))))
+        Ok(router_of(&model, landmarks, keys).ok().map(|router| (router, Keys::new(keys))))
     }
 
     /// Has the router that is there stay, with what was measured of it now.

@@ -23,6 +23,7 @@
 
 mod fault;
 mod platter;
+mod power_loss;
 mod state;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a failed call fails the test")]
@@ -41,6 +42,7 @@ use self::state::State;
 use crate::Disk;
 
 pub use self::fault::{Capacity, Fault, Operation, Operations};
+pub use self::power_loss::{Failure, PowerLosses, Report, Script, Trial};
 pub use self::window::{Image, Loss, Op, Window};
 
 /// When a disk hands out a [`Window`].

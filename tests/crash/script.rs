@@ -1,71 +1,54 @@
 //! What the suite writes: random transactions over collections and an ordinary table, with the content after each.
 
-use std::error::Error;
 use std::num::NonZero;
-use std::ops::ControlFlow;
-use std::sync::mpsc::SyncSender;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
 use redknot::{Database, Element, Metric};
-use redknot_storage::test_disk::{Capture, TestDisk, Window};
+use redknot_storage::test_disk::{Failure, Script, TestDisk};
 
+use crate::support::compare::{commit_of, compare, find_each, search_randomly};
 use crate::support::edit::{Scale, edit, number};
 use crate::support::slot::{Shape, ShapeOf, Slot, with_shape};
 use crate::support::world::World;
 
-pub(crate) type Failure = Box<dyn Error + Send + Sync>;
-pub(crate) type Result<T> = std::result::Result<T, Failure>;
+type Result<T> = std::result::Result<T, Failure>;
 
 const SLOTS: [Slot; 2] = [
     Slot::new("counted", ShapeOf::Counted, 6, Metric::L2, Element::F32),
     Slot::new("text", ShapeOf::Text, 8, Metric::Cosine, Element::I8),
 ];
 /// Files of little more than redb's smallest.
-pub(crate) const SCALE: Scale = Scale { keys: 120, import: 30, payload: 200, delete_one_in: 40 };
+const SCALE: Scale = Scale { keys: 120, import: 30, payload: 200, delete_one_in: 40 };
 const STEPS: usize = 24;
 
-/// Opens what the disk holds, recovering it if needed; an empty disk becomes an empty database.
-pub(crate) fn open(disk: &TestDisk) -> redknot::Result<Database> {
-    Database::builder().cache_bytes(1 << 20).idle_commit(None).on_disk(Arc::new(disk.clone()))
-}
-
-/// A sequence of transactions that is a function of its seed.
 #[derive(Debug)]
-pub(crate) struct Script {
-    pub(crate) seed: u64,
+pub(crate) struct Transactions {
+    seed: u64,
     /// `after[n]` is the content once commit `n` is done; a commit is added before it begins.
     after: Mutex<Vec<World>>,
 }
 
-impl Script {
-    pub(crate) fn new(seed: u64) -> Script {
-        Script { seed, after: Mutex::new(vec![World::new(&SLOTS)]) }
+impl Script for Transactions {
+    type Store = Database;
+
+    fn new(seed: u64) -> Transactions {
+        Transactions { seed, after: Mutex::new(vec![World::new(&SLOTS)]) }
     }
 
-    /// The content after a commit that has at least begun.
-    pub(crate) fn after(&self, commit: u64) -> Option<World> {
-        self.after.lock().unwrap().get(commit as usize).cloned()
+    fn open(disk: &TestDisk) -> Result<Database> {
+        Ok(Database::builder().cache_bytes(1 << 20).idle_commit(None).on_disk(Arc::new(disk.clone()))?)
     }
 
-    /// Plays the script. Windows carry the number of acknowledged commits + 1, or 0 before the database was
-    /// created.
-    pub(crate) fn play(&self, honest_disk: bool, windows: SyncSender<Window>) -> Result<()> {
+    fn play(&self, mut db: Database, disk: &TestDisk) -> Result<()> {
         let mut rng = Rng::with_seed(self.seed);
-        let disk = TestDisk::new()?;
-        // Where the threads have panicked nobody listens; the scope reports that.
-        disk.capture(Capture::Syncs { every: 1 }, move |window| drop(windows.send(window)));
-        let mut db = open(&disk)?;
-        disk.mark(1);
-        if !honest_disk {
-            disk.ignore_syncs();
-        }
         let mut world = World::new(&SLOTS);
         for _ in 0..STEPS {
             match rng.u8(..20) {
                 0 => {
                     drop(db);
-                    db = open(&disk)?;
+                    db = Self::open(disk)?;
                 }
                 1 => drop(db.compact()?),
                 // A build changes the graph and no content: every state in between is the same commit.
@@ -74,9 +57,62 @@ impl Script {
             }
             disk.mark(world.commit + 1);
         }
-        drop(db);
-        disk.stop_capture();
         Ok(())
+    }
+
+    /// Every row is found, and searches promise what they keep.
+    fn check(&self, db: &Database, possible: RangeInclusive<u64>) -> Result<u64> {
+        let read = db.begin_read()?;
+        let commit = commit_of(&read)?;
+        let Some(expected) = self.after(commit).filter(|_| possible.contains(&commit)) else {
+            return Err(format!("recovered commit {commit}, possible are {possible:?}").into());
+        };
+        if let Some(difference) = compare(&read, &expected)? {
+            return Err(format!("what commit {commit} wrote is not what is found: {difference}").into());
+        }
+        find_each(&read, &expected)?;
+        search_randomly(&mut Rng::with_seed(commit), &read, &expected)?;
+        Ok(commit)
+    }
+
+    fn verify(db: &Database, thorough: bool) -> Result<()> {
+        let report = db.verify()?;
+        if !report.is_clean() {
+            return Err(format!("verify: {:?}", report.findings).into());
+        }
+        if !thorough || db.check_integrity()? {
+            Ok(())
+        } else {
+            Err("the integrity check repaired something".into())
+        }
+    }
+
+    /// One more commit and a build, and all of it must be there.
+    fn write_on(&self, db: Database, disk: &TestDisk, seed: u64, commit: u64) -> Result<()> {
+        let mut world = self.after(commit).ok_or("no such commit")?;
+        let mut rng = Rng::with_seed(seed ^ world.commit);
+        let mut txn = db.begin_write()?;
+        for _ in 0..8 {
+            edit(&mut rng, SCALE, &mut txn, &mut world)?;
+        }
+        number(&txn, &mut world)?;
+        txn.commit()?;
+        // Where the power was lost in a build, this one goes on from its checkpoint.
+        build(&db, &world, &mut rng)?;
+        drop(db);
+        let db = Self::open(disk)?;
+        if let Some(difference) = compare(&db.begin_read()?, &world)? {
+            return Err(format!("a commit after the recovery is not found whole: {difference}").into());
+        }
+        find_each(&db.begin_read()?, &world)?;
+        Self::verify(&db, true)
+    }
+}
+
+impl Transactions {
+    /// The content after a commit that has at least begun.
+    fn after(&self, commit: u64) -> Option<World> {
+        self.after.lock().unwrap().get(commit as usize).cloned()
     }
 
     /// Runs one transaction, or gives it up, and returns what the file then holds.
@@ -98,7 +134,7 @@ impl Script {
 }
 
 /// Links what is not linked. Half of the builds are cancelled first, which leaves a checkpoint to go on from.
-pub(crate) fn build(db: &Database, world: &World, rng: &mut Rng) -> redknot::Result<()> {
+fn build(db: &Database, world: &World, rng: &mut Rng) -> redknot::Result<()> {
     for at in world.collections.keys() {
         let slot = world.slots[*at];
         with_shape!(slot, build_slot(db, &slot, rng))?;

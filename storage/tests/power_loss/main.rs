@@ -4,51 +4,50 @@
 //! more images than the default, `REDKNOT_SEED=n` others.
 #![allow(clippy::unwrap_used, reason = "a failed call fails the test")]
 
-mod harness;
 #[path = "../model/mod.rs"]
 mod model;
 mod workload;
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::path::Path;
 
-use harness::{Report, Trial};
 use model::setting;
+use redknot_storage::test_disk::{PowerLosses, Report, Trial};
+use workload::Transactions;
 
 const IMAGES: u64 = 2_000;
 
-fn seed() -> u64 {
-    setting("REDKNOT_SEED", 1_000)
+fn run(images: u64, trial: Trial, honest_disk: bool) -> Report {
+    let first_seed = setting("REDKNOT_SEED", 1_000);
+    // Where cargo keeps what tests leave.
+    let kept_in = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    PowerLosses { first_seed, images, trial, honest_disk, kept_in }.run::<Transactions>().unwrap()
 }
 
 fn assert_clean(report: &Report) {
     println!("{report}");
-    assert!(report.failures.lock().unwrap().is_empty(), "{report}");
+    assert!(report.failures.is_empty(), "{report}");
 }
 
 #[test]
 fn every_power_loss_leaves_the_last_commit_or_the_one_in_flight() {
-    let report = harness::run(seed(), setting("REDKNOT_IMAGES", IMAGES), Trial::Reopen, true);
+    let report = run(setting("REDKNOT_IMAGES", IMAGES), Trial::Reopen, true);
     assert_clean(&report);
-    for seen in [&report.recovered_last, &report.recovered_in_flight, &report.not_created] {
-        assert!(seen.load(Relaxed) > 0, "a case that should be common did not occur: {report}");
+    for seen in [report.recovered_last, report.recovered_in_flight, report.not_created] {
+        assert!(seen > 0, "a case that should be common did not occur: {report}");
     }
 }
 
 #[test]
 fn power_loss_during_recovery_loses_nothing_more() {
     let images = setting("REDKNOT_IMAGES", IMAGES).div_ceil(4);
-    let report = harness::run(seed(), images, Trial::CrashInRecovery, true);
+    let report = run(images, Trial::CrashInRecovery, true);
     assert_clean(&report);
-    assert!(report.crashed_in_recovery.load(Relaxed) > images / 4, "{report}");
+    assert!(report.crashed_in_recovery > images / 4, "{report}");
 }
 
 #[test]
 fn a_disk_that_ignores_syncs_is_caught() {
-    let report = harness::run(seed(), 300, Trial::Reopen, false);
-    println!(
-        "control: {} of {} images fail",
-        report.failures.lock().unwrap().len(),
-        report.images.load(Relaxed)
-    );
-    assert!(report.failures.lock().unwrap().len() > 50, "{report}");
+    let report = run(300, Trial::Reopen, false);
+    println!("control: {} of {} images fail", report.failures.len(), report.images);
+    assert!(report.failures.len() > 50, "{report}");
 }
