@@ -1,9 +1,9 @@
 //! One forward pass of each layer: time and peak memory, beside PyTorch Geometric if there is one.
 //!
-//! `cargo bench -p redknot-gnn --features gnn-all --bench layers -- [--python PYTHON] [--rounds N] [--threads N] [--block N] [--layer
-//! NAME]`: 10,000 nodes, 100,000 edges, 256 numbers in and out, warm; all layers, or one. PYTHON has what `requirements.txt` here lists. The two take turns,
-//! pass by pass, on the same graph, weights and number of threads; PyTorch Geometric's time is that of the faster of
-//! the forms in which it takes the graph, and its rows must equal these.
+//! `cargo bench -p redknot-gnn --features gnn-all --bench layers -- [--python PYTHON] [--rounds N] [--threads N] [--block N]
+//! [--layer NAME]`: 10,000 nodes, 100,000 edges, 256 numbers in and out, warm; all layers, or one. PYTHON has what
+//! `requirements.txt` here lists. The two take turns, pass by pass, on the same graph, weights and number of threads; PyTorch
+//! Geometric's time is that of the faster of the forms in which it takes the graph, and its rows must equal these.
 
 mod peer;
 

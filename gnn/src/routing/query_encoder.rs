@@ -2,7 +2,7 @@
 
 use super::kernel::{GROUP, KeyKernel, MAX_QUERY_VALUE, MAX_SHORT_VALUE, Planes};
 use super::model::{BIAS_BYTES, MAX_SLOTS};
-use super::projection::{Projection, ShortProjection};
+use super::projection::{Projection, ShortProjection, nearest_integer};
 use super::{KeyModel, ModelError};
 
 /// Keys scored in one call of the kernel.
@@ -286,23 +286,19 @@ fn totals(values: &[f32], losses: &[f32]) -> Totals {
 
 /// Rounds `values · inverse` to integers of as many bytes as `planes` says, `columns` values to a plane; returns their sum.
 fn split(values: &[f32], inverse: f32, columns: usize, planes: &mut Planes) -> i32 {
-    // Added to a number below 2^22 it leaves no room for a fraction: rounds to the nearest, ties to even, in any
-    // instruction set.
-    const ROUND: f32 = 1.5 * (1u32 << 23) as f32;
-    let integer = |value: &f32| (value * inverse + ROUND).to_bits() as i32 - ROUND.to_bits() as i32;
     let mut sum = 0;
     let short = planes.short;
     let planes = planes.low.iter_mut().zip(&mut planes.high);
     for (values, (low, high)) in values.chunks_exact(columns).zip(planes) {
         if short {
             for (value, low) in values.iter().zip(&mut low.0) {
-                let integer = integer(value);
+                let integer = nearest_integer(value * inverse);
                 *low = integer as i8;
                 sum += integer;
             }
         } else {
             for ((value, low), high) in values.iter().zip(&mut low.0).zip(&mut high.0) {
-                let integer = integer(value);
+                let integer = nearest_integer(value * inverse);
                 let upper = (integer + 64) >> 7;
                 *high = upper as i8;
                 *low = (integer - (upper << 7)) as i8;

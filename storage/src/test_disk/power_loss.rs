@@ -28,6 +28,8 @@ const KEPT: usize = 3;
 pub trait Script: Sync + Sized {
     /// What it writes to, open on a disk.
     type Store;
+    /// What should be in there.
+    type Content;
 
     /// The script of a seed.
     fn new(seed: u64) -> Self;
@@ -44,11 +46,20 @@ pub trait Script: Sync + Sized {
     /// Whatever fails: nothing should.
     fn play(&self, store: Self::Store, disk: &TestDisk) -> Result<()>;
 
+    /// The content after a commit that has at least begun.
+    fn after(&self, commit: u64) -> Option<Self::Content>;
+
     /// The number of the commit that the store holds.
     ///
     /// # Errors
-    /// Where it is none of `possible`, or is not there exactly.
-    fn check(&self, store: &Self::Store, possible: RangeInclusive<u64>) -> Result<u64>;
+    /// What reading fails with.
+    fn commit_of(store: &Self::Store) -> Result<u64>;
+
+    /// What is not as it should be, if anything.
+    ///
+    /// # Errors
+    /// What reading fails with.
+    fn compare(store: &Self::Store, expected: &Self::Content) -> Result<Option<String>>;
 
     /// Looks at all that the store verifies by itself; where `thorough`, at everything, however long it takes.
     ///
@@ -56,11 +67,11 @@ pub trait Script: Sync + Sized {
     /// What it finds.
     fn verify(store: &Self::Store, thorough: bool) -> Result<()>;
 
-    /// Goes on writing to a store that holds `commit`, and reopens it. What recovery believes to be free must be free.
+    /// Commits something more, and makes `content` what is then in the store.
     ///
     /// # Errors
-    /// Where not all that was written is there.
-    fn write_on(&self, store: Self::Store, disk: &TestDisk, seed: u64, commit: u64) -> Result<()>;
+    /// What writing fails with.
+    fn write_on(store: &Self::Store, seed: u64, content: &mut Self::Content) -> Result<()>;
 }
 
 /// What is done with each image.
@@ -175,22 +186,15 @@ impl PowerLosses<'_> {
                 report.images += 1;
                 report.largest_bytes = report.largest_bytes.max(image.bytes.len() as u64);
                 match tried {
-                    Ok(outcome) => {
-                        let counted = match outcome {
-                            Outcome::NotCreated => &mut report.not_created,
-                            Outcome::Last => &mut report.recovered_last,
-                            Outcome::InFlight => &mut report.recovered_in_flight,
-                            Outcome::CrashedInRecovery => &mut report.crashed_in_recovery,
-                            Outcome::NotCrashed => continue,
-                        };
-                        *counted += 1;
-                    }
+                    Ok(Outcome::NotCreated) => report.not_created += 1,
+                    Ok(Outcome::Last) => report.recovered_last += 1,
+                    Ok(Outcome::InFlight) => report.recovered_in_flight += 1,
+                    Ok(Outcome::CrashedInRecovery) => report.crashed_in_recovery += 1,
+                    Ok(Outcome::NotCrashed) => {}
                     Err(failure) => {
-                        let mut failure = format!("{image}, mark {}: {failure}", window.mark());
-                        if report.failures.len() < KEPT {
-                            failure += &self.keep(&image);
-                        }
-                        report.failures.push(failure);
+                        let kept =
+                            if report.failures.len() < KEPT { self.keep(&image) } else { String::new() };
+                        report.failures.push(format!("{image}, mark {}: {failure}{kept}", window.mark()));
                     }
                 }
             }
@@ -259,16 +263,42 @@ fn disk_with(image: &Image) -> io::Result<TestDisk> {
     TestDisk::from_image(image.bytes.clone())
 }
 
+/// The number of the commit that the store holds, which must be a possible one and be there exactly.
+fn check<S: Script>(script: &S, store: &S::Store, possible: RangeInclusive<u64>) -> Result<u64> {
+    let commit = S::commit_of(store)?;
+    let Some(expected) = script.after(commit).filter(|_| possible.contains(&commit)) else {
+        return Err(format!("recovered commit {commit}, possible are {possible:?}").into());
+    };
+    match S::compare(store, &expected)? {
+        None => Ok(commit),
+        Some(difference) => {
+            Err(format!("what commit {commit} wrote is not what is found: {difference}").into())
+        }
+    }
+}
+
+/// What recovery believes to be free must be free: one more commit, and all of it must be there.
+fn write_on<S: Script>(store: S::Store, disk: &TestDisk, seed: u64, mut content: S::Content) -> Result<()> {
+    S::write_on(&store, seed, &mut content)?;
+    drop(store);
+    let store = S::open(disk)?;
+    if let Some(difference) = S::compare(&store, &content)? {
+        return Err(format!("a commit after the recovery is not found whole: {difference}").into());
+    }
+    S::verify(&store, true)
+}
+
 fn reopen<S: Script>(image: &Image, mark: u64, script: &S) -> Result<Outcome> {
     let disk = disk_with(image)?;
     let store = match S::open(&disk) {
         Err(_) if mark == 0 => return Ok(Outcome::NotCreated),
         other => other?,
     };
-    let commit = script.check(&store, possible(mark))?;
+    let commit = check(script, &store, possible(mark))?;
     S::verify(&store, image.number.is_multiple_of(4))?;
     if image.number.is_multiple_of(3) {
-        script.write_on(store, &disk, image.seed, commit)?;
+        let content = script.after(commit).ok_or("no such commit")?;
+        write_on::<S>(store, &disk, image.seed ^ commit, content)?;
     }
     Ok(match mark {
         0 => Outcome::NotCreated,
@@ -289,7 +319,7 @@ fn crash_in_recovery<S: Script>(image: &Image, mark: u64, script: &S) -> Result<
     disk.crash_after(rng.u64(..changes.max(1)));
     // What was seen before the second power loss may not be taken back by it.
     let seen =
-        S::open(&disk).and_then(|store| script.check(&store, possible(mark))).map(|commit| commit..=commit);
+        S::open(&disk).and_then(|store| check(script, &store, possible(mark))).map(|commit| commit..=commit);
     let was_open = seen.is_ok();
     let possible = match seen {
         Ok(seen) => seen,
@@ -305,7 +335,7 @@ fn crash_in_recovery<S: Script>(image: &Image, mark: u64, script: &S) -> Result<
         Err(_) if mark == 0 && !was_open => return Ok(outcome),
         other => other.map_err(place)?,
     };
-    script.check(&store, possible).map_err(place)?;
+    check(script, &store, possible).map_err(place)?;
     S::verify(&store, true).map_err(place)?;
     Ok(outcome)
 }

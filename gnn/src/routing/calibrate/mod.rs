@@ -146,9 +146,9 @@ impl Calibration {
         })
     }
 
-    /// The fastest plan that reaches `recall`, hops weighed in as [`Calibration`] says, as far as the queries that were measured with can tell: the one chosen of
-    /// many is among those that were lucky, so it has to be above by a standard error. The one of most recall where none
-    /// is.
+    /// The fastest plan that reaches `recall`, hops weighed in as [`Calibration`] says, as far as the queries that were
+    /// measured with can tell: the one chosen of many is among those that were lucky, so it has to be above by a standard
+    /// error. The one of most recall where none is.
     pub fn plan(&self, recall: f64) -> Option<Plan> {
         self.fastest(|point| reaches(point, recall))
     }

@@ -127,10 +127,12 @@ impl KeyKernel {
 /// The 32-byte chunks of a key, as many as there are.
 #[inline(always)]
 fn chunks<const CHUNKS: usize>(key: &[u8]) -> &[[u8; 32]; CHUNKS] {
-    match key.as_chunks() {
-        (chunks, []) if chunks.len() == CHUNKS => chunks.try_into().expect("their number was compared"),
-        _ => wrong_length(32 * CHUNKS, key.len()),
+    if let (chunks, []) = key.as_chunks()
+        && let Ok(chunks) = chunks.try_into()
+    {
+        return chunks;
     }
+    wrong_length(32 * CHUNKS, key.len())
 }
 
 #[cold]

@@ -9,9 +9,10 @@ pub(super) fn sums<const CHUNKS: usize, const SHORT: bool>(
     out: &mut [[i32; GROUP]],
 ) {
     for (key, out) in keys.iter().zip(out.as_flattened_mut()) {
+        let key = chunks::<CHUNKS>(key).as_flattened();
         *out = 0;
         for (number, (low, high)) in planes.low.iter().zip(&planes.high).enumerate() {
-            let bytes = chunks::<CHUNKS>(key).as_flattened().iter().zip(low.0.iter().zip(&high.0));
+            let bytes = key.iter().zip(low.0.iter().zip(&high.0));
             *out += bytes
                 .map(|(byte, (low, high))| {
                     let high = if SHORT { 0 } else { i32::from(*high) };

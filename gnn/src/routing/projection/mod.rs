@@ -79,6 +79,14 @@ impl Projection {
     }
 }
 
+/// Rounds a number below 2^22 to the nearest integer, ties to even, in any instruction set.
+#[inline(always)]
+pub(crate) fn nearest_integer(x: f32) -> i32 {
+    // Added to such a number it leaves no room for a fraction.
+    const ROUND: f32 = 1.5 * (1u32 << 23) as f32;
+    (x + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32
+}
+
 fn best_isa() -> Isa {
     Isa::ALL.into_iter().find(|isa| is_available(*isa)).unwrap_or(Isa::Portable)
 }

@@ -6,7 +6,7 @@
 //! [`MOST_UNEVEN`] keeps it below 3 %, little beside the two bits that a key has for a coordinate. More uneven ones are left to
 //! [`super::Projection`].
 
-use super::TILE;
+use super::{TILE, nearest_integer};
 
 /// The largest of some numbers is at most so many times their root mean square.
 const MOST_UNEVEN: f32 = 13.0;
@@ -105,9 +105,7 @@ fn is_even(largest: f32, square: f32, count: usize) -> bool {
 /// Four components as bytes with [`OFFSET`], the first in the lowest bits.
 #[inline(always)]
 fn quad(components: &[f32; 4], inverse: f32) -> u32 {
-    // Added to a number below 2^22 it leaves no room for a fraction: rounds to the nearest, ties to even.
-    const ROUND: f32 = 1.5 * (1u32 << 23) as f32;
-    let byte = |x: f32| (x * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits() - OFFSET as u32) & 0xff;
+    let byte = |x: f32| nearest_integer(x * inverse).wrapping_add(OFFSET) as u32 & 0xff;
     let [a, b, c, d] = *components;
     byte(a) | byte(b) << 8 | byte(c) << 16 | byte(d) << 24
 }
