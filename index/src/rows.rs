@@ -17,4 +17,7 @@ pub trait VectorRows: Sync {
 
     /// Tells the processor that `row(id)` will be read soon. Does nothing by default.
     fn prefetch(&self, _id: u32) {}
+
+    /// Tells the system that these rows will be read soon, where that may mean to wait for a disk. Does nothing by default.
+    fn request(&self, _ids: &[u32]) {}
 }

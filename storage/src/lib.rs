@@ -28,6 +28,7 @@
 //!   reader of mapped blocks; [`Options::owned_blocks`] reads copies instead.
 //! - Snapshots are cheap to take and dear to keep: pages freed since stay in the file.
 
+mod ahead;
 mod array;
 mod backup;
 mod block;
@@ -55,6 +56,7 @@ pub mod unpinned;
 mod verify;
 mod write;
 
+pub use ahead::waits_for_disk;
 pub use array::{ArrayId, ArrayInfo, ArraySpec, Kind, Rows};
 pub use block::PageSize;
 pub use csr::Csr;

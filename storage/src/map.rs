@@ -19,6 +19,12 @@ impl Map {
         // `PinnedPages`, whose contract covers both hazards of a file mapping: change and truncation.
         #[expect(unsafe_code, reason = "mapping a file")]
         let map = unsafe { MmapOptions::new().len(len).map(file)? };
+        // Searches touch rows all over the file. By default the kernel reads what surrounds each page too, up to
+        // megabytes, and where the file does not fit in memory that pushes out what the next search needs.
+        #[cfg(unix)]
+        if let Err(error) = map.advise(memmap2::Advice::Random) {
+            tracing::debug!(%error, "the kernel takes no advice on how the file is read");
+        }
         Ok(Map(map))
     }
 
@@ -59,6 +65,22 @@ impl PinnedPages {
         #[expect(unsafe_code, reason = "reading a mapped page in place")]
         let page = unsafe { std::slice::from_raw_parts(self.map.0.as_ptr().add(offset as usize), len) };
         Some(page)
+    }
+
+    /// Has the system read `bytes`, if they lie in the map, without waiting for it; and what lies with them in the aligned
+    /// runs of `run` bytes, a power of two.
+    pub(crate) fn request(&self, bytes: &[u8], run: usize) {
+        #[cfg(unix)]
+        if let Some(offset) = bytes.as_ptr().addr().checked_sub(self.map.0.as_ptr().addr())
+            && offset < self.map.0.len()
+        {
+            let start = offset & !(run - 1);
+            let end = (offset + bytes.len()).next_multiple_of(run).min(self.map.0.len());
+            // An advice: where it is not taken, reading waits for each page.
+            self.map.0.advise_range(memmap2::Advice::WillNeed, start, end - start).ok();
+        }
+        #[cfg(not(unix))]
+        let _ = (bytes, run);
     }
 
     #[cfg(feature = "test-disk")]

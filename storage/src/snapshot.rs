@@ -19,6 +19,10 @@ use crate::map::PinnedPages;
 use crate::memory::{BlockTable, Payload, PayloadBuf};
 use crate::tables::{ARRAYS, BLOCKS, META, META_VERSION};
 
+/// When a block is read for the first time, so much around it is, as kernels do by default: blocks of an array mostly lie
+/// side by side, and a search soon wants others.
+const FIRST_READ: usize = 128 << 10;
+
 /// What a reader of arrays stands on: a [`Snapshot`], or a [`crate::WriteTxn`] with its own changes.
 pub trait View {
     /// Rows of one width.
@@ -265,11 +269,21 @@ impl Snapshot {
         })
     }
 
+    /// Has the system read a part of a payload, without waiting for it.
+    pub(crate) fn request(&self, bytes: &[u8]) {
+        if let Some(in_place) = &self.in_place {
+            in_place.pages.request(bytes, 1);
+        }
+    }
+
     /// Finds a block, verifies its checksum, and returns its payload.
     pub(crate) fn locate<'a>(&'a self, state: &'a ArrayState, number: u32) -> Result<Payload<'a>> {
         let id = state.info.id;
         if let Some(found) = self.value_in_place(id, number)? {
             let value = found.ok_or(Error::MissingBlock { array: id, block: number })?;
+            if let Some(in_place) = &self.in_place {
+                in_place.pages.request(value, FIRST_READ);
+            }
             let bytes = block::check(value, id, number)?;
             let page = PageSize::of_value(value.len()).ok_or_else(unreadable_tree)?;
             if bytes.as_ptr().addr().is_multiple_of(PAYLOAD_START) {

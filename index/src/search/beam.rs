@@ -189,6 +189,7 @@ impl<'a, G: Adjacency, R: VectorRows + ?Sized> Searcher<'a, G, R> {
             }
             *hops += 1;
             *distances += count as u64;
+            self.rows.request(&fresh[..count]);
             for ids in fresh[..count].chunks(BATCH) {
                 for (row, &id) in rows.iter_mut().zip(ids) {
                     *row = self.rows.row(id)?;

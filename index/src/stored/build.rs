@@ -191,7 +191,7 @@ impl<'r, E: From<Error>> Run<'r, E> {
         loop {
             // A snapshot for each round: one for all of them would keep what checkpoints free from being used again.
             let snapshot = self.txn()?.base().clone();
-            let rows = StoredRows(snapshot.rows(self.record.arrays.vectors).map_err(Error::from)?);
+            let rows = StoredRows::new(snapshot.rows(self.record.arrays.vectors).map_err(Error::from)?);
             let outcome = self.link_for_a_while(&rows, &mut builder, every, total);
             if matches!(outcome, Ok(0)) {
                 return Ok(builder.into_graph());

@@ -6,7 +6,7 @@ use super::links::NodeLinks;
 use super::writer::Writer;
 use super::{FREE, UNLINKED};
 use crate::search::{Query, Searcher};
-use crate::{Error, Neighbor};
+use crate::{Error, Neighbor, VectorRows};
 
 impl Writer<'_> {
     /// Removes a row: its links, those to it, its vector. The nodes that linked to it take over its links where
@@ -74,7 +74,7 @@ impl Writer<'_> {
         let searcher = Searcher { graph: &graph, rows: &rows, kernel: &self.kernel };
         let new: Vec<u32> = hole.out.iter().copied().filter(|to| *to != from && !kept.contains(to)).collect();
         let mut candidates = Vec::with_capacity(new.len());
-        let query = Query::new(&self.kernel, rows.0.get(from)?);
+        let query = Query::new(&self.kernel, rows.row(from)?);
         searcher.neighbors(query, &new, |neighbor| candidates.push(neighbor))?;
         candidates.sort_unstable_by(Neighbor::order);
         let mut leading = kept.to_vec();
@@ -83,7 +83,7 @@ impl Writer<'_> {
             if added.len() == room {
                 break;
             }
-            let query = Query::new(&self.kernel, rows.0.get(candidate.id)?);
+            let query = Query::new(&self.kernel, rows.row(candidate.id)?);
             if !searcher.any_nearer(query, &leading, candidate.distance)? {
                 leading.push(candidate.id);
                 added.push(candidate.id);

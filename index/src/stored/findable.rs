@@ -120,7 +120,7 @@ impl Writer<'_> {
 
     /// Vectors and links as they are now.
     pub(crate) fn graph(&self) -> Result<(StoredRows<'_>, StoredLinks<'_>), Error> {
-        let rows = StoredRows(self.txn.rows(self.record.arrays.vectors)?);
+        let rows = StoredRows::new(self.txn.rows(self.record.arrays.vectors)?);
         let base = self.txn.csr(self.record.arrays.links)?;
         Ok((rows, StoredLinks { base, upper: self.txn.csr(self.record.arrays.upper)? }))
     }

@@ -8,7 +8,7 @@ use super::{FREE, UNLINKED};
 use crate::build::{diverse, level_of_row, new_links};
 use crate::record::LEVELS_PER_ROW;
 use crate::search::{Query, SCRATCHES, Searcher};
-use crate::{Error, Neighbor};
+use crate::{Error, Neighbor, VectorRows};
 
 impl Writer<'_> {
     /// Adds a row, links it, and returns its number. Numbers of deleted rows are taken first.
@@ -93,7 +93,7 @@ impl Writer<'_> {
         let top = self.record.top_level;
         let (rows, graph) = self.graph()?;
         let searcher = Searcher { graph: &graph, rows: &rows, kernel: &self.kernel };
-        let query = Query::new(&self.kernel, rows.0.get(node)?);
+        let query = Query::new(&self.kernel, rows.row(node)?);
         SCRATCHES.with(|scratch| {
             let mut nearest = searcher.neighbor(query, entry)?;
             for layer in (level + 1..=top).rev() {
@@ -142,7 +142,7 @@ impl Writer<'_> {
         let searcher = Searcher { graph: &graph, rows: &rows, kernel: &self.kernel };
         let mut candidates = Vec::with_capacity(out.len() + 1);
         candidates.push(new);
-        let query = Query::new(&self.kernel, rows.0.get(from)?);
+        let query = Query::new(&self.kernel, rows.row(from)?);
         searcher.neighbors(query, out, |neighbor| candidates.push(neighbor))?;
         candidates.sort_unstable_by(Neighbor::order);
         let (mut chosen, mut ids) = (Vec::new(), Vec::new());

@@ -14,7 +14,7 @@ mod scan;
 mod verify;
 mod writer;
 
-use redknot_storage::{Csr, Rows};
+use redknot_storage::{Csr, Rows, waits_for_disk};
 
 use crate::record::LEVELS_PER_ROW;
 use crate::search::Adjacency;
@@ -34,21 +34,39 @@ pub(crate) const FREE: u8 = 255;
 
 /// The stored vectors.
 #[derive(Clone, Copy)]
-pub(crate) struct StoredRows<'v>(pub(crate) Rows<'v>);
+pub(crate) struct StoredRows<'v> {
+    rows: Rows<'v>,
+    /// Whether reading them waits for the disk.
+    waits: bool,
+}
+
+impl<'v> StoredRows<'v> {
+    /// For a search, which reads ahead if those before it had to wait for the disk.
+    pub(crate) fn new(rows: Rows<'v>) -> StoredRows<'v> {
+        StoredRows { rows, waits: waits_for_disk() }
+    }
+}
 
 impl VectorRows for StoredRows<'_> {
     fn len(&self) -> u32 {
-        self.0.len()
+        self.rows.len()
     }
 
     #[inline(always)]
     fn row(&self, id: u32) -> Result<&[u8], Error> {
-        Ok(self.0.get(id)?)
+        Ok(self.rows.get(id)?)
     }
 
     #[inline(always)]
     fn prefetch(&self, id: u32) {
-        self.0.prefetch(id);
+        self.rows.prefetch(id);
+    }
+
+    #[inline(always)]
+    fn request(&self, ids: &[u32]) {
+        if self.waits {
+            ids.iter().for_each(|id| self.rows.request(*id));
+        }
     }
 }
 

@@ -26,7 +26,7 @@ impl Reader<'_> {
     }
 
     fn search_from(&self, node: u32, row: &[u8], params: SearchParams) -> Result<Found, Error> {
-        let rows = StoredRows(self.vectors);
+        let rows = StoredRows::new(self.vectors);
         let searcher = Searcher { graph: &self.links, rows: &rows, kernel: &self.kernel };
         let found = SCRATCHES.with(|scratch| -> Result<Found, Error> {
             let (distances, hops) = (scratch.distances(), scratch.hops());

@@ -12,6 +12,7 @@ use crate::{Error, Neighbor, Scratch, VectorRows, Visited};
 #[derive(Clone, Copy)]
 pub struct Probe<'q, 'v> {
     reader: Reader<'v>,
+    rows: StoredRows<'v>,
     query: Query<'q>,
     bytes: &'q [u8],
 }
@@ -23,7 +24,8 @@ impl<'v> Reader<'v> {
     /// [`Error::RowLength`] where it does not have the bytes of a row.
     pub fn probe<'q>(&self, query: &'q [u8]) -> Result<Probe<'q, 'v>, Error> {
         self.check_query(query)?;
-        Ok(Probe { reader: *self, query: Query::new(&self.kernel, query), bytes: query })
+        let rows = StoredRows::new(self.vectors);
+        Ok(Probe { reader: *self, rows, query: Query::new(&self.kernel, query), bytes: query })
     }
 }
 
@@ -41,8 +43,7 @@ impl Probe<'_, '_> {
     pub fn approach(&self, scratch: &mut Scratch) -> Result<Option<Neighbor>, Error> {
         let record = self.reader.record;
         let Some(entry) = record.entry else { return Ok(None) };
-        let rows = StoredRows(self.reader.vectors);
-        let searcher = Searcher { graph: &self.reader.links, rows: &rows, kernel: &self.reader.kernel };
+        let searcher = Searcher { graph: &self.reader.links, rows: &self.rows, kernel: &self.reader.kernel };
         searcher.approach(self.query, entry, (1..=record.top_level).rev(), scratch).map(Some)
     }
 
@@ -114,7 +115,15 @@ impl Probe<'_, '_> {
     /// Fetches the vector of a node into the cache.
     #[inline]
     pub fn prefetch_vector(&self, node: u32) {
-        StoredRows(self.reader.vectors).prefetch(node);
+        self.rows.prefetch(node);
+    }
+
+    /// Has the vectors of nodes read from the disk, without waiting for it, where searches of this thread had to wait.
+    #[inline]
+    pub fn request_vectors(&self, nodes: impl Iterator<Item = u32>) {
+        if self.rows.waits {
+            nodes.for_each(|node| self.rows.rows.request(node));
+        }
     }
 
     /// Distances of many nodes from the query, handed to `each` in order.
@@ -123,8 +132,7 @@ impl Probe<'_, '_> {
     /// [`Error::Storage`] where a vector cannot be read; `each` may then have been called for some.
     #[inline]
     pub fn distances(&self, nodes: &[u32], each: impl FnMut(Neighbor)) -> Result<(), Error> {
-        let rows = StoredRows(self.reader.vectors);
-        let searcher = Searcher { graph: &self.reader.links, rows: &rows, kernel: &self.reader.kernel };
+        let searcher = Searcher { graph: &self.reader.links, rows: &self.rows, kernel: &self.reader.kernel };
         searcher.neighbors(self.query, nodes, each)
     }
 

@@ -195,7 +195,7 @@ impl<'v> Reader<'v> {
         let mut found =
             Found { neighbors: Vec::new(), exact: self.record.entry.is_none(), distances: 0, hops: 0 };
         if let Some(entry) = self.record.entry {
-            let rows = StoredRows(self.vectors);
+            let rows = StoredRows::new(self.vectors);
             let searcher = Searcher { graph: &self.links, rows: &rows, kernel: &self.kernel };
             let query = Query::new(&self.kernel, query);
             let mut nearest = searcher.neighbor(query, entry)?;

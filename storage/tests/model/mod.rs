@@ -199,7 +199,12 @@ pub(crate) fn compare_arrays(view: &impl View, model: &Model) -> Result<Option<S
         }
         for (row, expected) in array.rows.iter().enumerate() {
             let found = match array.spec.kind() {
-                Kind::Rows => view.rows(id)?.get(row as u32)?,
+                Kind::Rows => {
+                    let rows = view.rows(id)?;
+                    // Asking for a row, or for one that the array does not have, changes nothing.
+                    rows.request(row as u32 + 1);
+                    rows.get(row as u32)?
+                }
                 Kind::Csr => view.csr(id)?.get(row as u32)?,
             };
             if found != &**expected {

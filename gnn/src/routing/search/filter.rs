@@ -53,6 +53,7 @@ impl<T: Trace> Walk<'_, '_, T> {
 
     /// Makes candidates of nodes by their exact distances.
     fn measure(&mut self, nodes: &[u32]) -> Result<(), RouteError> {
+        self.probe.request_vectors(nodes.iter().copied());
         self.distances += nodes.len() as u64;
         let pool = &mut self.scratch.pool;
         let trace = &mut self.trace;

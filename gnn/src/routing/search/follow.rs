@@ -19,20 +19,22 @@ impl<T: Trace> Walk<'_, '_, T> {
         loop {
             let next = self.next_hop(self.kth());
             match next {
-                Ok(hop) => {
-                    self.prefetch_links(hop.node);
-                    if self.effort.mode == Mode::Lazy {
-                        self.probe.prefetch_vector(hop.node);
-                    }
-                }
                 Err(stop) if chosen.is_none() && fetched.is_none() => return Ok(stop),
                 // What is under way may find more.
-                Err(_) => {}
+                _ => {}
             }
             let arriving = match chosen {
                 Some(hop) => Some((hop, self.fetch_keys(hop)?)),
                 None => None,
             };
+            // Only now: this reads the place of the links, which may have been asked for a moment ago.
+            if let Ok(hop) = next {
+                self.prefetch_links(hop.node);
+                if self.effort.mode == Mode::Lazy {
+                    self.probe.request_vectors(std::iter::once(hop.node));
+                    self.probe.prefetch_vector(hop.node);
+                }
+            }
             if let Some((hop, count)) = fetched {
                 let count = self.score_fetched(hop, count)?;
                 if self.effort.mode == Mode::Lazy {

@@ -13,6 +13,7 @@ impl<T: Trace> Walk<'_, '_, T> {
     /// Computes the exact distances of `scratch.shortlist`, until an estimate is too far for the rest to matter.
     pub(super) fn rerank(&mut self) -> Result<(), RouteError> {
         self.trace.rerank();
+        self.probe.request_vectors(self.scratch.shortlist.iter().map(|candidate| candidate.id));
         self.prefetch_vectors(0);
         for first in (0..self.scratch.shortlist.len()).step_by(BATCH) {
             self.prefetch_vectors(first + BATCH);
