@@ -74,6 +74,14 @@ impl Element {
             Element::Bits => dim.div_ceil(8),
         }
     }
+
+    /// Coordinates for which a row of so many bytes has room.
+    pub(crate) const fn coordinates(self, bytes: usize) -> usize {
+        match self {
+            Element::Bits => bytes * 8,
+            _ => bytes / self.bytes_per_row(1),
+        }
+    }
 }
 
 impl fmt::Display for Element {

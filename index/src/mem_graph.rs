@@ -171,9 +171,13 @@ impl MemGraph {
         Ok(scratch.candidates.iter().take(k).collect())
     }
 
-    /// A renumbering after which each run of `page_rows` rows is tightly linked; unlinked rows come last, in order.
-    pub fn page_order(&self, page_rows: usize) -> Permutation {
-        reorder::pack(self, 0, page_rows.max(1))
+    /// A renumbering after which rows near each other lie side by side; unlinked rows come last, in order.
+    pub fn page_order<R: VectorRows + ?Sized>(
+        &self,
+        rows: &R,
+        kernel: &Kernel,
+    ) -> Result<Permutation, Error> {
+        reorder::cluster(self, 0, rows, kernel)
     }
 
     /// The same graph with its rows renumbered.

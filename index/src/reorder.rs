@@ -1,9 +1,9 @@
-//! Renumbering rows so that neighbours share pages.
+//! Renumbering rows so that those near each other share pages.
 
-mod pack;
+mod cluster;
 
 use crate::Error;
-pub(crate) use pack::pack;
+pub(crate) use cluster::cluster;
 
 /// A renumbering of the rows of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,14 +8,11 @@ use crate::{
     search::{Query, Scratch, ScratchPool, Searcher},
 };
 
-/// Neighbouring rows of layer 1 that are sorted next to each other.
-const RUN: usize = 32;
-
 /// Sorts rows of level 0 so that rows near each other are linked one after the other: what one search has brought into the
 /// processor's cache serves the next, and the search for neighbours is a third faster.
 ///
 /// Rows are near each other if they have the same nearest row in layer 1, which is complete by now, or nearest rows that
-/// are neighbours there. Being a random sample of all rows, it also gives the graph the long links that an
+/// are near each other. Being a random sample of all rows, it also gives the graph the long links that an
 /// order by place alone would leave out.
 pub(super) fn sort<R: VectorRows + ?Sized>(
     pending: &mut [Pending],
@@ -36,7 +33,7 @@ pub(super) fn sort<R: VectorRows + ?Sized>(
             Ok::<(), Error>(())
         })
     })?;
-    let places = reorder::pack(graph, 1, RUN);
+    let places = reorder::cluster(graph, 1, rows, kernel)?;
     pending.sort_by_key(|row| row.start.map(|start| places.new_id(start)));
     Ok(())
 }

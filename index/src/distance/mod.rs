@@ -64,6 +64,8 @@ pub struct UnsupportedPair {
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
     isa: Isa,
+    metric: Metric,
+    element: Element,
     functions: Functions,
     /// `−a·b` over the same elements, which the length of a query is computed with under cosine.
     inner_product: Option<One>,
@@ -101,7 +103,18 @@ impl Kernel {
             _ => None,
         };
         let functions = functions(isa, metric, element)?;
-        Some(Kernel { isa, functions, inner_product, max_row_bytes: element.bytes_per_row(MAX_DIM) })
+        let max_row_bytes = element.bytes_per_row(MAX_DIM);
+        Some(Kernel { isa, metric, element, functions, inner_product, max_row_bytes })
+    }
+
+    /// The metric that its distances are of.
+    pub(crate) fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    /// What its rows hold.
+    pub(crate) fn element(&self) -> Element {
+        self.element
     }
 
     /// The instruction set in use.

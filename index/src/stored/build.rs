@@ -14,7 +14,7 @@ use super::links::{NodeLinks, encode_upper};
 use super::reader::Reader;
 use super::{FREE, StoredLinks, StoredRows, UNLINKED, level_of};
 use crate::record::{Arrays, Checkpoint, LEVELS_PER_ROW};
-use crate::{BuildParams, Builder, Error, IndexRecord, Kernel, MemGraph, Permutation, reorder};
+use crate::{BuildParams, Builder, Error, IndexRecord, Kernel, MemGraph, Permutation};
 
 /// Rows that are linked between two looks at the clock; the threads wait for each other as often.
 const ROWS_PER_LINK: usize = 4096;
@@ -26,9 +26,6 @@ const CHECKPOINT_SHARE: u32 = 20;
 const MAX_DIRTY_BYTES: usize = 24 << 20;
 /// Vectors are copied to their new places so many at a time.
 const ROWS_PER_COPY: usize = 256;
-
-/// Rows that are put side by side: about as many as share a page of links.
-const ROWS_TO_PAGE: usize = 32;
 
 /// How to build.
 #[derive(Clone, Copy, Debug)]
@@ -160,7 +157,7 @@ impl<'r, E: From<Error>> Run<'r, E> {
         let reorder = self.options.reorder.unwrap_or(2 * pending >= self.record.live as usize);
         self.built.reordered = reorder;
         // Free nodes come last, and are left out when the arrays are written.
-        let permutation = reorder.then(|| reorder::pack(&graph, 0, ROWS_TO_PAGE));
+        let permutation = if reorder { Some(self.order(&graph)?) } else { None };
         self.write(&graph, permutation.as_ref())?;
         Ok(self.built)
     }
@@ -207,6 +204,14 @@ impl<'r, E: From<Error>> Run<'r, E> {
             }
             outcome?;
         }
+    }
+
+    /// The order to write the rows in.
+    fn order(&mut self, graph: &MemGraph) -> Result<Permutation, E> {
+        let snapshot = self.txn()?.base().clone();
+        let rows = StoredRows::new(snapshot.rows(self.record.arrays.vectors).map_err(Error::from)?);
+        let order = || graph.page_order(&rows, &self.kernel);
+        Ok(self.pool.as_ref().map_or_else(order, |pool| pool.install(order))?)
     }
 
     /// Links until everything is linked or a checkpoint is due; how many rows are left.
