@@ -9,6 +9,7 @@ mod crash_writer;
 mod create;
 mod delete;
 mod demo;
+mod disk;
 #[cfg(feature = "routing")]
 mod drift;
 mod error;

@@ -60,6 +60,11 @@ fn the_object_is_as_documented_and_its_recall_can_be_recomputed() {
         assert!(points.iter().all(|point| number(point, field) > 0.0), "{field}: {points:?}");
     }
     assert!(points.iter().all(|point| number(point, "p50_us") <= number(point, "p99_us")));
+    if cfg!(target_os = "linux") {
+        for field in ["read_bytes", "major_faults"] {
+            assert!(points.iter().all(|point| number(&point["disk"], field) >= 0.0), "{field}: {points:?}");
+        }
+    }
     assert!(points.is_sorted_by(|a, b| number(a, "distances") < number(b, "distances")), "{points:?}");
     let highest = number(points.last().unwrap(), "recall");
     assert!(highest >= 0.99, "the ladder ended below the highest level: {points:?}");

@@ -46,6 +46,7 @@ fn between(low: &Point, high: &Point, recall: f64) -> Point {
         distances: mix(|point| point.distances),
         key_scores: mix(|point| point.key_scores),
         hops: mix(|point| point.hops),
+        disk: low.disk.zip(high.disk).map(|(low, high)| low + (high - low).map(|more| t * more)),
     }
 }
 
@@ -67,6 +68,7 @@ mod tests {
             distances: effort * 10.0,
             key_scores: 0.0,
             hops: effort,
+            disk: None,
         }
     }
 

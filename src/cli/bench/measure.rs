@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use redknot::{Collection, IndexConfig, SearchResult, SearchStats, VectorRef};
 use serde::Serialize;
 
+use crate::cli::disk::Reads;
 use crate::cli::error::CliError;
 use crate::cli::rows::{RowKey, RowPayload};
 use crate::cli::vectors::{Values, VectorFile};
@@ -110,6 +111,8 @@ pub(in crate::cli) struct Pass<K> {
     latencies: Vec<Duration>,
     /// The time of all of them, on all threads.
     wall: Duration,
+    /// What all of them read from disks.
+    reads: Option<Reads>,
 }
 
 /// What a query costs, on average.
@@ -132,6 +135,8 @@ pub(in crate::cli) struct Speed {
     pub(in crate::cli) p50_us: f64,
     /// The time that one query in a hundred exceeds.
     pub(in crate::cli) p99_us: f64,
+    /// What a query read from disks, on average.
+    pub(in crate::cli) reads: Option<Reads>,
 }
 
 impl<K> Pass<K> {
@@ -143,8 +148,10 @@ impl<K> Pass<K> {
             let rank = (q * sorted.len() as f64).ceil() as usize;
             sorted.get(rank.saturating_sub(1)).map_or(0.0, |time| time.as_secs_f64() * 1e6)
         };
+        let queries = self.results.len().max(1) as f64;
         let qps = self.results.len() as f64 / self.wall.as_secs_f64().max(1e-9);
-        Speed { qps, p50_us: quantile(0.5), p99_us: quantile(0.99) }
+        let reads = self.reads.map(|reads| reads.map(|all| all / queries));
+        Speed { qps, p50_us: quantile(0.5), p99_us: quantile(0.99), reads }
     }
 
     /// What a query cost, on average.
@@ -236,12 +243,14 @@ pub(in crate::cli) fn pass<K: RowKey, P: RowPayload>(
             answers.push((index, result, start.elapsed()));
         }
     };
+    let before = Reads::now();
     let start = Instant::now();
     let mut answers = if threads.get() == 1 { work()? } else { on_threads(threads, &work)? };
     let wall = start.elapsed();
+    let reads = Reads::now().zip(before).map(|(after, before)| after - before);
     answers.sort_unstable_by_key(|(index, ..)| *index);
     let (results, latencies) = answers.into_iter().map(|(_, result, time)| (result, time)).unzip();
-    Ok(Pass { results, latencies, wall })
+    Ok(Pass { results, latencies, wall, reads })
 }
 
 /// Runs `work` on each of `threads` threads and puts together what they return.

@@ -144,8 +144,13 @@ impl Report for Bench {
             )?;
         }
         for (name, result) in &self.policies {
-            let header =
-                ["", "effort", "recall", "queries/s", "p50 µs", "p99 µs", "distances", "keys", "hops"];
+            let disk = result.points().any(|point| point.disk.is_some_and(|disk| disk.read_bytes > 0.0));
+            let mut header =
+                vec!["", "effort", "recall", "queries/s", "p50 µs", "p99 µs", "distances", "keys", "hops"];
+            if disk {
+                header.extend(["KiB read", "waits"]);
+            }
+            let cells = |label: &str, point: &Point| cells(label, point, disk);
             let mut table = output::table(&header, &[0]);
             for point in &result.points {
                 table.add_row(cells(name, point));
@@ -169,8 +174,15 @@ impl Report for Bench {
     }
 }
 
-fn cells(label: &str, point: &Point) -> [String; 9] {
-    [
+impl PolicyResult {
+    fn points(&self) -> impl Iterator<Item = &Point> {
+        self.points.iter().chain(self.asked.values())
+    }
+}
+
+/// A line of the table, with what was read from disks where that is told.
+fn cells(label: &str, point: &Point, disk: bool) -> Vec<String> {
+    let mut cells = vec![
         label.to_owned(),
         if point.effort < 10.0 { format!("{:.3}", point.effort) } else { format!("{:.0}", point.effort) },
         format!("{:.4}", point.recall),
@@ -180,5 +192,11 @@ fn cells(label: &str, point: &Point) -> [String; 9] {
         format!("{:.0}", point.distances),
         format!("{:.0}", point.key_scores),
         format!("{:.0}", point.hops),
-    ]
+    ];
+    if disk {
+        let told = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.1}"));
+        cells.push(told(point.disk.map(|disk| disk.read_bytes / 1024.0)));
+        cells.push(told(point.disk.map(|disk| disk.major_faults)));
+    }
+    cells
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::measure::{Calls, Costs, Effort, Pass, Queries, Speed, pass};
 use super::truth::Truth;
+use crate::cli::disk::Reads;
 use crate::cli::error::CliError;
 use crate::cli::memory;
 use crate::cli::progress::Progress;
@@ -36,6 +37,8 @@ pub(in crate::cli) struct Point {
     pub(in crate::cli) key_scores: f64,
     /// Nodes expanded for a query.
     pub(in crate::cli) hops: f64,
+    /// What a query read from disks.
+    pub(in crate::cli) disk: Option<Reads>,
 }
 
 /// One way of searching, and how hard.
@@ -138,6 +141,19 @@ impl<K: RowKey, P: RowPayload> Sweep<'_, K, P> {
 }
 
 impl Rung {
+    /// Medians of the rounds.
+    fn disk(&self) -> Option<Reads> {
+        let of = |get: fn(&Reads) -> f64| {
+            let values: Option<Vec<f64>> =
+                self.speeds.iter().map(|speed| speed.reads.as_ref().map(get)).collect();
+            values.map(median)
+        };
+        Some(Reads {
+            read_bytes: of(|reads| reads.read_bytes)?,
+            major_faults: of(|reads| reads.major_faults)?,
+        })
+    }
+
     fn point(&self) -> Point {
         let of = |get: fn(&Speed) -> f64| median(self.speeds.iter().map(get).collect());
         Point {
@@ -150,6 +166,7 @@ impl Rung {
             distances: self.costs.distances,
             key_scores: self.costs.key_scores,
             hops: self.costs.hops,
+            disk: self.disk(),
         }
     }
 }

@@ -95,6 +95,7 @@ fn point(ef: usize, recall: f64, pass: &Pass<u64>) -> Point {
         distances,
         key_scores,
         hops,
+        disk: speed.reads,
     }
 }
 
@@ -111,6 +112,7 @@ impl Speeds {
             distances: 0.0,
             key_scores: 0.0,
             hops: 0.0,
+            disk: None,
         };
         let series =
             [Series { name: "graph", points: &self.points }, Series { name: "every row", points: &[exact] }];
