@@ -5,6 +5,7 @@ use std::fmt;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::ahead::waits_for_disk;
 use crate::block::PageSize;
 use crate::csr;
 use crate::error::{Error, Result};
@@ -340,6 +341,18 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// The same rows, to be read in rising order.
+    pub fn in_order(self) -> RowsInOrder<'a> {
+        RowsInOrder { rows: self, next: 0 }
+    }
+
+    /// Has the system read a block, if it was read before, without waiting for it.
+    fn request_block(&self, block: usize) {
+        if let (Some(payload), Some((snapshot, _))) = (self.blocks.known(block), self.blocks.base) {
+            snapshot.request(payload.bytes);
+        }
+    }
+
     /// The rows from `first` to the end of its block or of the array, whichever comes first, as one slice.
     pub fn run(&self, first: u32) -> Result<&'a [u8]> {
         self.blocks.check_row(first)?;
@@ -348,6 +361,36 @@ impl<'a> Rows<'a> {
         let rows = in_block.min((self.len() - first) as usize);
         let payload = self.blocks.payload(block)?;
         Ok(&payload.bytes[place * self.row_bytes..][..rows * self.row_bytes])
+    }
+}
+
+/// Rows that are read in rising order: where that waits for the disk, each block is asked for while the one before is read.
+#[derive(Debug)]
+pub struct RowsInOrder<'a> {
+    rows: Rows<'a>,
+    /// The first row of the block after the one that was read last.
+    next: u32,
+}
+
+impl<'a> RowsInOrder<'a> {
+    /// As [`Rows::get`].
+    #[inline(always)]
+    pub fn get(&mut self, row: u32) -> Result<&'a [u8]> {
+        if row >= self.next {
+            self.enter(row);
+        }
+        self.rows.get(row)
+    }
+
+    #[cold]
+    fn enter(&mut self, row: u32) {
+        let (block, place) = self.rows.blocks.rows_per_block.split(row);
+        let rest = self.rows.blocks.info.spec.rows_per_block as usize - place;
+        self.next = row.saturating_add(rest as u32);
+        if waits_for_disk() {
+            self.rows.request_block(block);
+            self.rows.request_block(block + 1);
+        }
     }
 }
 

@@ -57,7 +57,7 @@ mod verify;
 mod write;
 
 pub use ahead::waits_for_disk;
-pub use array::{ArrayId, ArrayInfo, ArraySpec, Kind, Rows};
+pub use array::{ArrayId, ArrayInfo, ArraySpec, Kind, Rows, RowsInOrder};
 pub use block::PageSize;
 pub use csr::Csr;
 pub use disk::{Disk, FileDisk};

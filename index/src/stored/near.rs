@@ -53,9 +53,10 @@ impl Reader<'_> {
         }
         let mut found = vec![Vec::new(); nodes.len()];
         let mut tile = Vec::with_capacity(TILE);
+        let mut rows = self.vectors.in_order();
         for node in 0..self.record.nodes {
             if level_of(self.levels, node)? != FREE {
-                tile.push((node, self.vectors.get(node)?));
+                tile.push((node, rows.get(node)?));
             }
             if tile.len() == TILE || node + 1 == self.record.nodes {
                 self.compare_tile(&tile, &queries, k, radius, &mut found);

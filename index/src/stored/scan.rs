@@ -1,5 +1,7 @@
 //! Looking at rows one by one.
 
+use redknot_storage::RowsInOrder;
+
 use super::reader::Reader;
 use super::{FREE, level_of};
 use crate::{Error, Neighbor};
@@ -37,13 +39,14 @@ impl<'s, 'v> Scan<'s, 'v> {
         let mut nearest = Nearest { k, neighbors };
         let mut distances = 0;
         let mut batch = Vec::with_capacity(BATCH);
+        let mut rows = self.reader.vectors.in_order();
         for node in nodes {
             batch.push(node);
             if batch.len() == BATCH {
-                distances += self.compare(&mut batch, &mut nearest)?;
+                distances += self.compare(&mut rows, &mut batch, &mut nearest)?;
             }
         }
-        Ok(distances + self.compare(&mut batch, &mut nearest)?)
+        Ok(distances + self.compare(&mut rows, &mut batch, &mut nearest)?)
     }
 
     /// The same for every node in use that satisfies `filter`.
@@ -56,6 +59,7 @@ impl<'s, 'v> Scan<'s, 'v> {
         let mut nearest = Nearest { k, neighbors };
         let mut distances = 0;
         let mut batch = Vec::with_capacity(BATCH);
+        let mut rows = self.reader.vectors.in_order();
         for node in 0..self.reader.record.nodes {
             if level_of(self.reader.levels, node)? == FREE {
                 continue;
@@ -67,18 +71,23 @@ impl<'s, 'v> Scan<'s, 'v> {
             }
             batch.push(node);
             if batch.len() == BATCH {
-                distances += self.compare(&mut batch, &mut nearest)?;
+                distances += self.compare(&mut rows, &mut batch, &mut nearest)?;
             }
         }
-        Ok(distances + self.compare(&mut batch, &mut nearest)?)
+        Ok(distances + self.compare(&mut rows, &mut batch, &mut nearest)?)
     }
 
     /// Compares the rows of a batch and empties it.
-    fn compare(&self, batch: &mut Vec<u32>, nearest: &mut Nearest<'_>) -> Result<u64, Error> {
+    fn compare(
+        &self,
+        stored: &mut RowsInOrder<'v>,
+        batch: &mut Vec<u32>,
+        nearest: &mut Nearest<'_>,
+    ) -> Result<u64, Error> {
         let mut rows: [&[u8]; BATCH] = [&[]; BATCH];
         let mut distances = [0.0; BATCH];
         for (row, node) in rows.iter_mut().zip(batch.iter()) {
-            *row = self.reader.vectors.get(*node)?;
+            *row = stored.get(*node)?;
         }
         let distances = &mut distances[..batch.len()];
         self.reader.kernel.distances(self.query, self.scale, &rows[..batch.len()], distances);

@@ -54,6 +54,7 @@ fn between(low: &Point, high: &Point, recall: f64) -> Point {
 mod tests {
     use super::super::measure::Effort;
     use super::*;
+    use crate::cli::disk::Reads;
 
     fn point(effort: f64, recall: f64, qps: f64) -> Point {
         let (p50_us, p99_us) = (1e6 / qps, 2e6 / qps);
@@ -68,7 +69,7 @@ mod tests {
             distances: effort * 10.0,
             key_scores: 0.0,
             hops: effort,
-            disk: None,
+            disk: Some(Reads { read_bytes: effort * 4096.0, major_faults: effort }),
         }
     }
 
@@ -79,6 +80,7 @@ mod tests {
         assert!((half.effort - 15.0).abs() < 1e-9 && (half.distances - 150.0).abs() < 1e-9, "{half:?}");
         // 100 µs and 200 µs a query: 150 µs.
         assert!((half.qps - 1e6 / 150.0).abs() < 1e-6 && (half.p50_us - 150.0).abs() < 1e-9, "{half:?}");
+        assert_eq!(half.disk, Some(Reads { read_bytes: 15.0 * 4096.0, major_faults: 15.0 }));
         assert_eq!(at_recall(&points, 0.9).unwrap().effort, 20.0);
         assert!(at_recall(&points, 0.79).is_none());
     }

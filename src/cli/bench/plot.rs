@@ -82,6 +82,7 @@ mod tests {
             distances: 1.0,
             key_scores: 0.0,
             hops: 1.0,
+            disk: None,
         };
         let mut svg = String::new();
         render(&mut svg, "one point", &[Series { name: "greedy", points: &[point] }]).unwrap();

@@ -203,7 +203,12 @@ pub(crate) fn compare_arrays(view: &impl View, model: &Model) -> Result<Option<S
                     let rows = view.rows(id)?;
                     // Asking for a row, or for one that the array does not have, changes nothing.
                     rows.request(row as u32 + 1);
-                    rows.get(row as u32)?
+                    let bytes = rows.get(row as u32)?;
+                    let in_order = rows.in_order().get(row as u32)?;
+                    if in_order != bytes {
+                        return Ok(Some(format!("row {row} of array {id}, read in order")));
+                    }
+                    bytes
                 }
                 Kind::Csr => view.csr(id)?.get(row as u32)?,
             };
