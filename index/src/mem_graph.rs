@@ -177,7 +177,7 @@ impl MemGraph {
         rows: &R,
         kernel: &Kernel,
     ) -> Result<Permutation, Error> {
-        reorder::cluster(self, 0, rows, kernel)
+        reorder::cluster(self, 0, rows, kernel, &|| true)
     }
 
     /// The same graph with its rows renumbered.

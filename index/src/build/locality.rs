@@ -33,7 +33,7 @@ pub(super) fn sort<R: VectorRows + ?Sized>(
             Ok::<(), Error>(())
         })
     })?;
-    let places = reorder::cluster(graph, 1, rows, kernel)?;
+    let places = reorder::cluster(graph, 1, rows, kernel, &|| true)?;
     pending.sort_by_key(|row| row.start.map(|start| places.new_id(start)));
     Ok(())
 }

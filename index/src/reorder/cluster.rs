@@ -14,22 +14,28 @@ const WORTH_A_THREAD: usize = 4096;
 /// Rows are fetched so far ahead.
 const AHEAD: usize = 8;
 
+/// Asked now and then, from any thread, whether to go on.
+pub(crate) type GoOn<'g> = &'g (dyn Fn() -> bool + Sync);
+
 /// An order of the rows of `layer` in which rows near each other lie side by side, in runs of every length; the others come
 /// last, in their old order.
 ///
 /// A search then finds what it reads in few pages, whatever their size, and few of the processor's cache and address
 /// translation. Parts are halved again and again, across the line between two means of a sample (Lloyd's algorithm with halves
 /// of equal size). The order is the same for any number of threads.
+///
+/// [`Error::Cancelled`] where `go_on` says no.
 pub(crate) fn cluster<R: VectorRows + ?Sized>(
     graph: &MemGraph,
     layer: u8,
     rows: &R,
     kernel: &Kernel,
+    go_on: GoOn<'_>,
 ) -> Result<Permutation, Error> {
     let (mut order, others): (Vec<u32>, Vec<u32>) =
         (0..graph.len()).partition(|id| graph.level(*id) >= Some(layer));
     if let Some(first) = order.first() {
-        let halving = Halving::new(rows, kernel, *first)?;
+        let halving = Halving::new(rows, kernel, *first, go_on)?;
         halving.halve(&mut order)?;
     }
     order.extend(others);
@@ -44,19 +50,24 @@ struct Halving<'a, R: ?Sized> {
     dim: usize,
     /// Minus the inner product of two rows of f32.
     product: Kernel,
+    go_on: GoOn<'a>,
 }
 
 impl<'a, R: VectorRows + ?Sized> Halving<'a, R> {
-    fn new(rows: &'a R, kernel: &Kernel, any: u32) -> Result<Halving<'a, R>, Error> {
+    fn new(rows: &'a R, kernel: &Kernel, any: u32, go_on: GoOn<'a>) -> Result<Halving<'a, R>, Error> {
         let (metric, element) = (kernel.metric(), kernel.element());
         let dim = element.coordinates(rows.row(any)?.len());
-        Ok(Halving { rows, metric, element, dim, product: Kernel::new(Metric::InnerProduct, Element::F32)? })
+        let product = Kernel::new(Metric::InnerProduct, Element::F32)?;
+        Ok(Halving { rows, metric, element, dim, product, go_on })
     }
 
     /// Orders `ids`, which rise, by halves.
     fn halve(&self, ids: &mut [u32]) -> Result<(), Error> {
         if ids.len() <= ENOUGH {
             return Ok(());
+        }
+        if ids.len() >= WORTH_A_THREAD && !(self.go_on)() {
+            return Err(Error::Cancelled);
         }
         let direction = self.direction(ids)?;
         let mut along = self.along(ids, &direction)?;
@@ -209,7 +220,7 @@ mod tests {
         let levels: Vec<Option<u8>> = (0..ROWS).map(|row| (row % 7 != 3).then_some(0)).collect();
         let graph = MemGraph::with_levels(4, &levels).unwrap();
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| cluster(&graph, 0, rows, kernel)).unwrap()
+        pool.install(|| cluster(&graph, 0, rows, kernel, &|| true)).unwrap()
     }
 
     #[test]
@@ -243,12 +254,22 @@ mod tests {
     }
 
     #[test]
+    fn clustering_can_be_cancelled() {
+        let graph = MemGraph::with_levels(4, &vec![Some(0); ROWS]).unwrap();
+        let (rows, kernel) = (rows(Metric::L2, Element::F32), Kernel::new(Metric::L2, Element::F32).unwrap());
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        let go_on = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 1;
+        let cancelled = cluster(&graph, 0, &rows, &kernel, &go_on);
+        assert!(matches!(cancelled, Err(Error::Cancelled)), "{cancelled:?}");
+    }
+
+    #[test]
     fn rows_that_are_all_alike_keep_their_order_within_halves() {
         let rows = Rows(vec![vec![0; 64]; 100]);
         let graph = MemGraph::with_levels(4, &[Some(0); 100]).unwrap();
         for metric in [Metric::L2, Metric::Cosine] {
             let kernel = Kernel::new(metric, Element::F32).unwrap();
-            let order = cluster(&graph, 0, &rows, &kernel).unwrap();
+            let order = cluster(&graph, 0, &rows, &kernel, &|| true).unwrap();
             assert!(order.old_ids().iter().copied().eq(0..100), "{order:?}");
         }
     }

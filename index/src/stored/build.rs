@@ -14,7 +14,7 @@ use super::links::{NodeLinks, encode_upper};
 use super::reader::Reader;
 use super::{FREE, StoredLinks, StoredRows, UNLINKED, level_of};
 use crate::record::{Arrays, Checkpoint, LEVELS_PER_ROW};
-use crate::{BuildParams, Builder, Error, IndexRecord, Kernel, MemGraph, Permutation};
+use crate::{BuildParams, Builder, Error, IndexRecord, Kernel, MemGraph, Permutation, reorder};
 
 /// Rows that are linked between two looks at the clock; the threads wait for each other as often.
 const ROWS_PER_LINK: usize = 4096;
@@ -210,7 +210,10 @@ impl<'r, E: From<Error>> Run<'r, E> {
     fn order(&mut self, graph: &MemGraph) -> Result<Permutation, E> {
         let snapshot = self.txn()?.base().clone();
         let rows = StoredRows::new(snapshot.rows(self.record.arrays.vectors).map_err(Error::from)?);
-        let order = || graph.page_order(&rows, &self.kernel);
+        let total = 2 * self.record.live as usize;
+        let go_on =
+            || (self.progress)(BuildProgress { phase: BuildPhase::Write, done: 0, total }).is_continue();
+        let order = || reorder::cluster(graph, 0, &rows, &self.kernel, &go_on);
         Ok(self.pool.as_ref().map_or_else(order, |pool| pool.install(order))?)
     }
 
