@@ -1,11 +1,9 @@
 //! What this process has read from disks, as the kernel counts it.
 
-use std::ops::{Add, Sub};
-
 use serde::Serialize;
 
 /// Reading that could not be spared: pages of the file were not in memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Reads {
     /// Bytes read from disks, by this process or ahead for it.
     pub(crate) read_bytes: f64,
@@ -21,30 +19,11 @@ impl Reads {
         Some(Reads { read_bytes: read_bytes as f64, major_faults: major_faults as f64 })
     }
 
-    /// The same, each number changed.
-    pub(crate) fn map(self, change: impl Fn(f64) -> f64) -> Reads {
-        Reads { read_bytes: change(self.read_bytes), major_faults: change(self.major_faults) }
-    }
-}
-
-impl Add for Reads {
-    type Output = Reads;
-
-    fn add(self, more: Reads) -> Reads {
+    /// Each number made from one of these and one of `other`.
+    pub(crate) fn with(self, other: Reads, make: impl Fn(f64, f64) -> f64) -> Reads {
         Reads {
-            read_bytes: self.read_bytes + more.read_bytes,
-            major_faults: self.major_faults + more.major_faults,
-        }
-    }
-}
-
-impl Sub for Reads {
-    type Output = Reads;
-
-    fn sub(self, before: Reads) -> Reads {
-        Reads {
-            read_bytes: self.read_bytes - before.read_bytes,
-            major_faults: self.major_faults - before.major_faults,
+            read_bytes: make(self.read_bytes, other.read_bytes),
+            major_faults: make(self.major_faults, other.major_faults),
         }
     }
 }

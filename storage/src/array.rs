@@ -235,6 +235,16 @@ impl<'a> Blocks<'a> {
         }
     }
 
+    /// Has the system read `len` bytes of the payload of `block` from `start` on, or those of them that it has, if it was
+    /// read before, without waiting for them.
+    fn request(&self, block: usize, start: usize, len: usize) {
+        if let (Some(payload), Some((snapshot, _))) = (self.known(block), self.base)
+            && let Some(bytes) = payload.bytes.get(start..)
+        {
+            snapshot.request(&bytes[..len.min(bytes.len())]);
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn locate(&self, block: usize) -> Result<Payload<'a>> {
@@ -333,24 +343,12 @@ impl<'a> Rows<'a> {
     /// system of half a microsecond or more: worth it where [`crate::waits_for_disk`].
     pub fn request(&self, row: u32) {
         let (block, place) = self.blocks.rows_per_block.split(row);
-        let start = place * self.row_bytes;
-        if let (Some(payload), Some((snapshot, _))) = (self.blocks.known(block), self.blocks.base)
-            && let Some(bytes) = payload.bytes.get(start..start + self.row_bytes)
-        {
-            snapshot.request(bytes);
-        }
+        self.blocks.request(block, place * self.row_bytes, self.row_bytes);
     }
 
     /// The same rows, to be read in rising order.
     pub fn in_order(self) -> RowsInOrder<'a> {
         RowsInOrder { rows: self, next: 0 }
-    }
-
-    /// Has the system read a block, if it was read before, without waiting for it.
-    fn request_block(&self, block: usize) {
-        if let (Some(payload), Some((snapshot, _))) = (self.blocks.known(block), self.blocks.base) {
-            snapshot.request(payload.bytes);
-        }
     }
 
     /// The rows from `first` to the end of its block or of the array, whichever comes first, as one slice.
@@ -384,12 +382,11 @@ impl<'a> RowsInOrder<'a> {
 
     #[cold]
     fn enter(&mut self, row: u32) {
-        let (block, place) = self.rows.blocks.rows_per_block.split(row);
-        let rest = self.rows.blocks.info.spec.rows_per_block as usize - place;
-        self.next = row.saturating_add(rest as u32);
+        let blocks = &self.rows.blocks;
+        let (block, place) = blocks.rows_per_block.split(row);
+        self.next = row.saturating_add(blocks.info.spec.rows_per_block - place as u32);
         if waits_for_disk() {
-            self.rows.request_block(block);
-            self.rows.request_block(block + 1);
+            blocks.request(block + 1, 0, blocks.info.spec.page.payload_bytes());
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use redb::{AccessGuard, Key, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, Value};
 
+use crate::ahead::waits_for_disk;
 use crate::array::{ArrayId, ArrayInfo, Blocks, Rows};
 use crate::block::{self, PAYLOAD_START, PageSize};
 use crate::btree::{Difference, Pair, Tree};
@@ -19,8 +20,8 @@ use crate::map::PinnedPages;
 use crate::memory::{BlockTable, Payload, PayloadBuf};
 use crate::tables::{ARRAYS, BLOCKS, META, META_VERSION};
 
-/// When a block is read for the first time, so much around it is, as kernels do by default: blocks of an array mostly lie
-/// side by side, and a search soon wants others.
+/// When a block is read for the first time, so much around it is, where that waits for the disk, as kernels do by default:
+/// blocks of an array mostly lie side by side, and a search soon wants others.
 const FIRST_READ: usize = 128 << 10;
 
 /// What a reader of arrays stands on: a [`Snapshot`], or a [`crate::WriteTxn`] with its own changes.
@@ -281,7 +282,9 @@ impl Snapshot {
         let id = state.info.id;
         if let Some(found) = self.value_in_place(id, number)? {
             let value = found.ok_or(Error::MissingBlock { array: id, block: number })?;
-            if let Some(in_place) = &self.in_place {
+            if waits_for_disk()
+                && let Some(in_place) = &self.in_place
+            {
                 in_place.pages.request(value, FIRST_READ);
             }
             let bytes = block::check(value, id, number)?;

@@ -213,8 +213,15 @@ impl<'r, E: From<Error>> Run<'r, E> {
         let total = 2 * self.record.live as usize;
         let go_on =
             || (self.progress)(BuildProgress { phase: BuildPhase::Write, done: 0, total }).is_continue();
-        let order = || reorder::cluster(graph, 0, &rows, &self.kernel, &go_on);
-        Ok(self.pool.as_ref().map_or_else(order, |pool| pool.install(order))?)
+        Ok(self.on_threads(|| reorder::cluster(graph, 0, &rows, &self.kernel, &go_on))?)
+    }
+
+    /// Runs `work` on as many threads as the options say.
+    fn on_threads<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
     }
 
     /// Links until everything is linked or a checkpoint is due; how many rows are left.
@@ -230,7 +237,7 @@ impl<'r, E: From<Error>> Run<'r, E> {
             (self.progress)(BuildProgress { phase: BuildPhase::Link, done: resumed + done, total })
         };
         let due = every.map(|every| Instant::now() + every);
-        let mut work = || {
+        self.on_threads(|| {
             while builder.link(rows, ROWS_PER_LINK, &progress)? > 0 {
                 if due.is_some_and(|due| Instant::now() >= due) {
                     break;
@@ -241,11 +248,7 @@ impl<'r, E: From<Error>> Run<'r, E> {
                 builder.finish(rows, &progress)?;
             }
             Ok(left)
-        };
-        match &self.pool {
-            Some(pool) => pool.install(work),
-            None => work(),
-        }
+        })
     }
 
     /// The graph as a checkpoint or the index has it.

@@ -35,7 +35,8 @@ fn front(points: &[Point]) -> Vec<Point> {
 
 fn between(low: &Point, high: &Point, recall: f64) -> Point {
     let t = (recall - low.recall) / (high.recall - low.recall);
-    let mix = |get: fn(&Point) -> f64| get(low) + t * (get(high) - get(low));
+    let between = |low: f64, high: f64| low + t * (high - low);
+    let mix = |get: fn(&Point) -> f64| between(get(low), get(high));
     Point {
         effort: mix(|point| point.effort),
         setting: high.setting,
@@ -46,7 +47,7 @@ fn between(low: &Point, high: &Point, recall: f64) -> Point {
         distances: mix(|point| point.distances),
         key_scores: mix(|point| point.key_scores),
         hops: mix(|point| point.hops),
-        disk: low.disk.zip(high.disk).map(|(low, high)| low + (high - low).map(|more| t * more)),
+        disk: low.disk.zip(high.disk).map(|(low, high)| low.with(high, between)),
     }
 }
 

@@ -111,7 +111,7 @@ pub(in crate::cli) struct Pass<K> {
     latencies: Vec<Duration>,
     /// The time of all of them, on all threads.
     wall: Duration,
-    /// What all of them read from disks.
+    /// What a query read from disks, on average.
     reads: Option<Reads>,
 }
 
@@ -148,10 +148,8 @@ impl<K> Pass<K> {
             let rank = (q * sorted.len() as f64).ceil() as usize;
             sorted.get(rank.saturating_sub(1)).map_or(0.0, |time| time.as_secs_f64() * 1e6)
         };
-        let queries = self.results.len().max(1) as f64;
         let qps = self.results.len() as f64 / self.wall.as_secs_f64().max(1e-9);
-        let reads = self.reads.map(|reads| reads.map(|all| all / queries));
-        Speed { qps, p50_us: quantile(0.5), p99_us: quantile(0.99), reads }
+        Speed { qps, p50_us: quantile(0.5), p99_us: quantile(0.99), reads: self.reads }
     }
 
     /// What a query cost, on average.
@@ -247,7 +245,9 @@ pub(in crate::cli) fn pass<K: RowKey, P: RowPayload>(
     let start = Instant::now();
     let mut answers = if threads.get() == 1 { work()? } else { on_threads(threads, &work)? };
     let wall = start.elapsed();
-    let reads = Reads::now().zip(before).map(|(after, before)| after - before);
+    let share = 1.0 / queries.len().max(1) as f64;
+    let reads = Reads::now().zip(before);
+    let reads = reads.map(|(after, before)| after.with(before, |after, before| share * (after - before)));
     answers.sort_unstable_by_key(|(index, ..)| *index);
     let (results, latencies) = answers.into_iter().map(|(_, result, time)| (result, time)).unzip();
     Ok(Pass { results, latencies, wall, reads })

@@ -18,10 +18,12 @@ impl<T: Trace> Walk<'_, '_, T> {
         let (mut chosen, mut fetched): (Option<Hop>, Option<(Hop, usize)>) = (None, None);
         loop {
             let next = self.next_hop(self.kth());
-            match next {
-                Err(stop) if chosen.is_none() && fetched.is_none() => return Ok(stop),
-                // What is under way may find more.
-                _ => {}
+            // What is under way may find more.
+            if let Err(stop) = next
+                && chosen.is_none()
+                && fetched.is_none()
+            {
+                return Ok(stop);
             }
             let arriving = match chosen {
                 Some(hop) => Some((hop, self.fetch_keys(hop)?)),
