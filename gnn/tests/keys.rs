@@ -89,15 +89,23 @@ proptest! {
     #[test]
     fn models_come_back_from_bytes(
         dim in 1usize..20, coordinates in 1usize..20, key_bytes in prop::sample::select(&KEY_BYTES), seed: u64,
-        inputs in 1usize..9, layers in prop::collection::vec((1usize..4, 1usize..9), 0..4),
+        inputs in 1usize..9, layers in prop::collection::vec((1usize..4, 1usize..9), 0..4), short: bool,
     ) {
         let mut model = random_model(dim, coordinates, key_bytes, seed);
+        if short {
+            shorten(&mut model);
+        }
         if !layers.is_empty() {
             model.attention = Some(random_attention([dim, coordinates], inputs, &layers, seed));
         }
         let bytes = model.to_bytes().unwrap();
-        prop_assert_eq!(bytes[8], if layers.is_empty() { 1 } else { 2 });
-        prop_assert_eq!(KeyModel::from_bytes(&bytes), Ok(model));
+        prop_assert_eq!(bytes[8], 1 + u8::from(!layers.is_empty()) + 2 * u8::from(short));
+        prop_assert_eq!(KeyModel::from_bytes(&bytes), Ok(model.clone()));
+        if short {
+            // One weight that takes four bytes, and all do.
+            model.queries[0] = 0.1;
+            prop_assert_eq!(model_bytes(&model), bytes.len() + 4 * dim * coordinates);
+        }
         let cut = (seed % bytes.len() as u64) as usize;
         prop_assert!(KeyModel::from_bytes(&bytes[..cut]).is_err());
         let mut flipped = bytes;
@@ -107,7 +115,7 @@ proptest! {
 
     #[test]
     fn random_bytes_are_no_model(
-        mut bytes in prop::collection::vec(any::<u8>(), 0..300), version in prop::option::of(1u8..3),
+        mut bytes in prop::collection::vec(any::<u8>(), 0..300), version in prop::option::of(1u8..5),
     ) {
         let mut head = *b"rkkeymdl\0\0\0\0";
         if let Some(version) = version && bytes.len() >= head.len() {
@@ -121,13 +129,16 @@ proptest! {
     /// allocation on the way.
     #[test]
     fn forged_models_are_read_or_refused(
-        places in prop::collection::vec((any::<prop::sample::Index>(), any::<u32>()), 1..4), early: bool,
+        places in prop::collection::vec((any::<prop::sample::Index>(), any::<u32>()), 1..4), early: bool, short: bool,
     ) {
         let mut model = random_model(3, 4, 32, 7);
+        if short {
+            shorten(&mut model);
+        }
+        let linear = model_bytes(&model) - 8;
         model.attention = Some(random_attention([3, 4], 2, &[(2, 3), (1, 2)], 7));
         let mut bytes = model.to_bytes().unwrap();
         let body = bytes.len() - 8;
-        let linear = model_bytes(&random_model(3, 4, 32, 7)) - 8;
         for (place, value) in places {
             // The heads of the model, and of its attention.
             let at = if early { 12 + 4 * place.index(8) } else { linear + 4 * place.index((body - linear) / 4) };
@@ -142,6 +153,12 @@ proptest! {
     }
 }
 
+/// Has the model's projections take two bytes a weight.
+fn shorten(model: &mut KeyModel) {
+    let weights = model.nodes.iter_mut().chain(&mut model.queries);
+    weights.for_each(|weight| *weight = half::bf16::from_f32(*weight).to_f32());
+}
+
 fn model_bytes(model: &KeyModel) -> usize {
     model.to_bytes().unwrap().len()
 }
@@ -149,15 +166,19 @@ fn model_bytes(model: &KeyModel) -> usize {
 #[test]
 fn every_length_of_a_cut_model_is_refused() {
     let mut model = random_model(3, 2, 32, 1);
-    for attention in [None, Some(random_attention([3, 2], 2, &[(2, 1), (1, 2)], 1))] {
+    let attention = Some(random_attention([3, 2], 2, &[(2, 1), (1, 2)], 1));
+    for (short, attention) in [(false, None), (false, attention.clone()), (true, None), (true, attention)] {
         model.attention = attention;
+        if short {
+            shorten(&mut model);
+        }
         let bytes = model.to_bytes().unwrap();
         for len in 0..bytes.len() {
             assert!(KeyModel::from_bytes(&bytes[..len]).is_err(), "{len} bytes");
         }
         let mut newer = bytes;
         newer[8] = 9;
-        assert_eq!(KeyModel::from_bytes(&newer), Err(ModelError::Version { expected: 2, got: 9 }));
+        assert_eq!(KeyModel::from_bytes(&newer), Err(ModelError::Version { expected: 4, got: 9 }));
     }
 }
 

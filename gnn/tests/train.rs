@@ -247,7 +247,9 @@ fn the_largest_attention_of_the_plan_can_be_trained() {
     let layers = &trained.model.attention.as_ref().unwrap().layers;
     assert_eq!(layers.iter().map(|layer| (layer.heads, layer.width)).collect::<Vec<_>>(), [(4, 128); 3]);
     assert!(trained.report.losses.iter().all(|losses| losses.held_out.is_finite()));
-    assert_eq!(trained.model, KeyModel::from_bytes(&trained.model.to_bytes().unwrap()).unwrap());
+    let bytes = trained.model.to_bytes().unwrap();
+    assert_eq!(bytes[8], 4, "projections of two bytes a weight, and attention");
+    assert_eq!(trained.model, KeyModel::from_bytes(&bytes).unwrap());
 }
 
 #[test]

@@ -11,6 +11,9 @@ use super::record;
 use crate::catalog::{Record, RouterKeys};
 use crate::error::{Error, Result};
 
+/// 16 KiB: headers and what is left behind the last row take .4 % of it, and 1.6 % of 4 KiB. Keys that a commit changes are
+/// mostly those of nodes near each other, which share pages.
+const PAGE: PageSize = PageSize::KIB_16;
 /// Keys that are made and written at a time.
 const KEYS_AT_ONCE: usize = 1 << 16;
 
@@ -26,7 +29,7 @@ pub(crate) fn from_route(error: RouteError) -> Error {
 pub(crate) fn make_keys(txn: &mut WriteTxn, index: &IndexRecord, encoder: &KeyEncoder) -> Result<ArrayId> {
     let base = txn.base().clone();
     let reader = Reader::open(&*base, index)?;
-    let array = txn.create_array(ArraySpec::rows(encoder.key_bytes(), PageSize::KIB_4)?)?;
+    let array = txn.create_array(ArraySpec::rows(encoder.key_bytes(), PAGE)?)?;
     let mut keys = Vec::new();
     // Rows that the graph does not reach are not linked.
     let nodes: Vec<u32> = (0..base.csr(index.links())?.len()).collect();

@@ -25,6 +25,8 @@ pub struct PageSize(u8);
 impl PageSize {
     /// 4 KiB, the smallest: adjacency and other small rows.
     pub const KIB_4: PageSize = PageSize(0);
+    /// 16 KiB: small rows that are mostly read.
+    pub const KIB_16: PageSize = PageSize(2);
     /// 64 KiB: vectors.
     pub const KIB_64: PageSize = PageSize(4);
     /// 256 KiB: rows of 4 KiB and more.

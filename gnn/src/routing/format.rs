@@ -1,17 +1,16 @@
 //! A key model as bytes: docs/FORMAT.md, "Key models".
 
+use half::bf16;
 use xxhash_rust::xxh3::xxh3_64;
-use zerocopy::little_endian::{F32, U32, U64};
+use zerocopy::little_endian::{F32, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::attention::{MAX_HEADS, MAX_LAYERS, MAX_WIDTH};
 use super::{Attention, AttentionLayer, KeyModel, ModelError, Slot};
 
 const MAGIC: [u8; 8] = *b"rkkeymdl";
-/// Models without attention, which programs that know no other read as well.
-const LINEAR: u32 = 1;
-/// Models with attention.
-const ATTENTION: u32 = 2;
+/// The latest version.
+const LATEST: u32 = 4;
 /// Bytes of the checksum, which ends the model.
 const CHECKSUM_BYTES: usize = 8;
 
@@ -52,16 +51,50 @@ struct LayerHead {
     width: U32,
 }
 
+/// What the version of a model says of it. The first programs knew models without attention alone, and wrote every number
+/// in four bytes.
+#[derive(Clone, Copy)]
+struct Version {
+    has_attention: bool,
+    /// Whether the projections are in bf16.
+    is_short: bool,
+}
+
+impl Version {
+    fn number(self) -> u32 {
+        1 + u32::from(self.has_attention) + 2 * u32::from(self.is_short)
+    }
+
+    fn of(number: u32) -> Option<Version> {
+        let bits = number.checked_sub(1).filter(|_| number <= LATEST)?;
+        Some(Version { has_attention: bits & 1 != 0, is_short: bits & 2 != 0 })
+    }
+}
+
 impl KeyModel {
-    /// The model as bytes, which [`KeyModel::from_bytes`] reads back on any machine.
+    /// The model with its projections rounded to bf16, which take half the bytes. A weight moves by a 256th of itself at
+    /// most: little beside the two bits that a key has for a coordinate. Keys and what they are scored with change, so it
+    /// is for a model that no keys were made with.
+    #[cfg(feature = "train")]
+    pub(crate) fn rounded(mut self) -> KeyModel {
+        for weight in self.nodes.iter_mut().chain(&mut self.queries) {
+            *weight = bf16::from_f32(*weight).to_f32();
+        }
+        self
+    }
+
+    /// The model as bytes, which [`KeyModel::from_bytes`] reads back on any machine as it was. Projections that bf16 can
+    /// express, as those of trained models, take two bytes a weight.
     ///
     /// # Errors
     /// What [`KeyModel::check`] finds: a model that cannot be used is not written.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ModelError> {
         self.check()?;
+        let is_short = [&self.nodes, &self.queries].into_iter().flatten().all(|x| is_bf16(*x));
+        let version = Version { has_attention: self.attention.is_some(), is_short };
         let head = Head {
             magic: MAGIC,
-            version: if self.attention.is_some() { ATTENTION } else { LINEAR }.into(),
+            version: version.number().into(),
             dim: (self.dim as u32).into(),
             coordinates: (self.coordinates() as u32).into(),
             key_bytes: (self.key_bytes as u32).into(),
@@ -73,9 +106,15 @@ impl KeyModel {
             bias_step: self.bias_step.into(),
         };
         let mut bytes = head.as_bytes().to_vec();
-        for numbers in [&self.mean, &self.nodes, &self.queries, &self.query_linear] {
-            extend(&mut bytes, numbers);
+        extend(&mut bytes, &self.mean);
+        for projection in [&self.nodes, &self.queries] {
+            if is_short {
+                bytes.extend(projection.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()));
+            } else {
+                extend(&mut bytes, projection);
+            }
         }
+        extend(&mut bytes, &self.query_linear);
         for slot in &self.slots {
             let slot = SlotBytes { coordinate: u32::from(slot.coordinate).into(), step: slot.step.into() };
             bytes.extend_from_slice(slot.as_bytes());
@@ -97,10 +136,8 @@ impl KeyModel {
         if head.magic != MAGIC {
             return Err(ModelError::Bytes { reason: "it does not begin as one" });
         }
-        let version = head.version.get();
-        if ![LINEAR, ATTENTION].contains(&version) {
-            return Err(ModelError::Version { expected: ATTENTION, got: version });
-        }
+        let got = head.version.get();
+        let version = Version::of(got).ok_or(ModelError::Version { expected: LATEST, got })?;
         let (body, checksum) = bytes.split_at_checked(bytes.len() - CHECKSUM_BYTES).ok_or_else(truncated)?;
         let checksum = U64::read_from_bytes(checksum).map_err(|_| truncated())?;
         if xxh3_64(body) != checksum.get() {
@@ -116,8 +153,8 @@ impl KeyModel {
             dim,
             key_bytes: head.key_bytes.get() as usize,
             mean: rest.numbers(dim)?,
-            nodes: rest.numbers(projection)?,
-            queries: rest.numbers(projection)?,
+            nodes: rest.weights(projection, version.is_short)?,
+            queries: rest.weights(projection, version.is_short)?,
             query_linear: rest.numbers(dim)?,
             query_constant: head.query_constant.get(),
             slots: rest.slots(slots)?,
@@ -126,7 +163,7 @@ impl KeyModel {
             bias_base: head.bias_base.get(),
             bias_step: head.bias_step.get(),
             // Written behind the slots: fields are read in this order.
-            attention: if version == ATTENTION { Some(rest.attention(dim, coordinates)?) } else { None },
+            attention: if version.has_attention { Some(rest.attention(dim, coordinates)?) } else { None },
         };
         if !rest.0.is_empty() {
             return Err(ModelError::Bytes { reason: "bytes are left over behind it" });
@@ -151,6 +188,11 @@ impl Attention {
     }
 }
 
+/// Whether bf16 can express a number, which is then finite: its low half is zero.
+fn is_bf16(x: f32) -> bool {
+    bf16::from_f32(x).to_f32() == x
+}
+
 fn extend(bytes: &mut Vec<u8>, numbers: &[f32]) {
     bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
 }
@@ -172,6 +214,14 @@ impl<'b> Rest<'b> {
 
     fn numbers(&mut self, count: usize) -> Result<Vec<f32>, ModelError> {
         Ok(self.records::<F32>(count)?.iter().map(|number| number.get()).collect())
+    }
+
+    /// The weights of a projection.
+    fn weights(&mut self, count: usize, is_short: bool) -> Result<Vec<f32>, ModelError> {
+        if !is_short {
+            return self.numbers(count);
+        }
+        Ok(self.records::<U16>(count)?.iter().map(|bits| bf16::from_bits(bits.get()).to_f32()).collect())
     }
 
     /// The attention of a model with so many components and coordinates.

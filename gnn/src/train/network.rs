@@ -157,7 +157,7 @@ impl Network {
         let slots = start.model.slots.iter().zip(steps);
         let slots =
             slots.map(|(slot, step)| Slot { coordinate: slot.coordinate, step: step * scale }).collect();
-        Ok(KeyModel {
+        let model = KeyModel {
             attention: self.attention.as_ref().map(|attention| attention.attention(scale)).transpose()?,
             nodes: nodes.data,
             queries: self.queries.t()?.contiguous()?.flatten_all()?.to_vec1()?,
@@ -166,7 +166,8 @@ impl Network {
             slots,
             kappa: number(&self.kappa)?,
             ..start.model.clone()
-        })
+        };
+        Ok(model.rounded())
     }
 }
 
