@@ -1,6 +1,9 @@
-//! Whether reading waits for the disk.
+//! Whether reading waits for the disk, and how the system reads ahead.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use memmap2::Mmap;
 
 /// So many questions are answered from one look.
 const QUESTIONS: u32 = 16;
@@ -38,34 +41,151 @@ thread_local! {
     static WAITING: Cell<Waiting> = Cell::new(Waiting::default());
 }
 
-/// Whether this thread lately had to wait for the disk to bring a mapped page: where the file does not stay in memory. Then
-/// [`Rows::request`](crate::Rows::request) saves most of the waiting; elsewhere it would only cost calls to the system.
-/// To be asked once a search: the system is looked at every 16 questions.
+/// Whether this thread lately had to wait for the disk to bring a mapped page. To be asked once a search: the system is
+/// looked at every 16 questions.
 ///
 /// Always `false` on systems other than Linux, which do not count by thread.
-pub fn waits_for_disk() -> bool {
+pub(crate) fn waits_for_disk() -> bool {
     WAITING.with(|waiting| {
-        let now = waiting.get().ask(pages_waited_for);
+        let now = waiting.get().ask(|| system::pages_waited_for(Who::Thread));
         waiting.set(now);
         now.waits()
     })
 }
 
-/// Pages that this thread has waited for so far.
-#[cfg(target_os = "linux")]
-fn pages_waited_for() -> u64 {
-    use nix::sys::resource::{UsageWho, getrusage};
-    getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.major_page_faults().try_into().unwrap_or(0))
+/// Whose waiting is asked for.
+#[derive(Clone, Copy)]
+enum Who {
+    Thread,
+    Process,
 }
 
+/// How the system reads pages of a map that are not in memory.
+///
+/// A file that memory has room for is read in pages of 2 MiB: it is in memory soon, and processors find their way in
+/// large pages faster. Searches touch rows all over a file, so in one that memory has no room for that would push out
+/// what the next search needs, and so would the default of the kernel, which reads up to megabytes around each page; such
+/// a file is read by single pages, which [`Rows::request`](crate::Rows::request) asks for together.
+#[derive(Debug)]
+pub(crate) struct ReadAhead {
+    in_large_pages: AtomicBool,
+    /// Pages that the process had waited for when the file was mapped.
+    waited_before: u64,
+}
+
+/// A file is taken to have room in memory if it is at most this part of all there is; whether it has is then seen.
+const PART_OF_MEMORY: u64 = 8;
+/// Bytes of a large page.
+const LARGE_PAGE: u64 = 2 << 20;
+/// Waits beyond those that it takes to read a file once in large pages.
+const MORE_WAITS: u64 = 64;
+
+impl ReadAhead {
+    /// For a file of so many bytes and its map.
+    pub(crate) fn new(map: &Mmap, file_bytes: u64) -> ReadAhead {
+        let has_room = file_bytes <= system::memory() / PART_OF_MEMORY;
+        let in_large_pages = has_room && system::read_in_large_pages(map);
+        if !in_large_pages {
+            system::read_by_page(map);
+        }
+        let waited_before = system::pages_waited_for(Who::Process);
+        ReadAhead { in_large_pages: AtomicBool::new(in_large_pages), waited_before }
+    }
+
+    /// Whether the system reads single pages, as it does from now on if the file turns out to have no room in memory: if
+    /// the process waited more often than reading all of it takes.
+    pub(crate) fn is_by_page(&self, map: &Mmap, file_bytes: u64) -> bool {
+        if !self.in_large_pages.load(Relaxed) {
+            return true;
+        }
+        let waited = system::pages_waited_for(Who::Process).wrapping_sub(self.waited_before);
+        if waited <= file_bytes / LARGE_PAGE + MORE_WAITS && file_bytes <= system::memory() / PART_OF_MEMORY {
+            return false;
+        }
+        self.in_large_pages.store(false, Relaxed);
+        system::read_by_page(map);
+        true
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use memmap2::{Advice, Mmap};
+    use nix::sys::resource::{UsageWho, getrusage};
+    use nix::sys::sysinfo::sysinfo;
+
+    use super::Who;
+
+    /// Pages that were waited for so far.
+    pub(super) fn pages_waited_for(who: Who) -> u64 {
+        let who = match who {
+            Who::Thread => UsageWho::RUSAGE_THREAD,
+            Who::Process => UsageWho::RUSAGE_SELF,
+        };
+        getrusage(who).map_or(0, |usage| usage.major_page_faults().try_into().unwrap_or(0))
+    }
+
+    /// Bytes of memory of the machine.
+    pub(super) fn memory() -> u64 {
+        sysinfo().map_or(0, |info| info.ram_total())
+    }
+
+    /// Whether the kernel takes the advice: not where it was built without large pages.
+    pub(super) fn read_in_large_pages(map: &Mmap) -> bool {
+        map.advise(Advice::HugePage).is_ok()
+    }
+
+    pub(super) fn read_by_page(map: &Mmap) {
+        // A kernel without large pages refuses the first, and has no need of it.
+        let _ = map.advise(Advice::NoHugePage);
+        if let Err(error) = map.advise(Advice::Random) {
+            tracing::debug!(%error, "the kernel takes no advice on how the file is read");
+        }
+    }
+}
+
+/// Systems that do not count waits by thread read as they do by default.
 #[cfg(not(target_os = "linux"))]
-fn pages_waited_for() -> u64 {
-    0
+mod system {
+    use memmap2::Mmap;
+
+    use super::Who;
+
+    pub(super) fn pages_waited_for(_who: Who) -> u64 {
+        0
+    }
+
+    pub(super) fn memory() -> u64 {
+        0
+    }
+
+    pub(super) fn read_in_large_pages(_map: &Mmap) -> bool {
+        false
+    }
+
+    pub(super) fn read_by_page(_map: &Mmap) {}
 }
 
 #[cfg(test)]
 mod tests {
+    use memmap2::MmapMut;
+
     use super::*;
+
+    #[test]
+    fn a_file_without_room_in_memory_is_read_by_page_from_then_on() {
+        let map = MmapMut::map_anon(LARGE_PAGE as usize).unwrap().make_read_only().unwrap();
+        let small = ReadAhead::new(&map, LARGE_PAGE);
+        let takes_large_pages = cfg!(target_os = "linux") && system::read_in_large_pages(&map);
+        assert_eq!(small.is_by_page(&map, LARGE_PAGE), !takes_large_pages);
+        assert!(small.is_by_page(&map, u64::MAX), "it has grown");
+        assert!(small.is_by_page(&map, LARGE_PAGE), "and is not asked about again");
+        assert!(ReadAhead::new(&map, u64::MAX).is_by_page(&map, LARGE_PAGE));
+        // Or all of it was waited for, and more.
+        let waited_before = system::pages_waited_for(Who::Process).wrapping_sub(MORE_WAITS + 2);
+        let thrashing = ReadAhead { in_large_pages: AtomicBool::new(true), waited_before };
+        assert!(thrashing.is_by_page(&map, LARGE_PAGE));
+    }
 
     #[test]
     fn the_answer_is_yes_for_a_while_after_a_wait() {

@@ -5,7 +5,6 @@ use std::fmt;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::ahead::waits_for_disk;
 use crate::block::PageSize;
 use crate::csr;
 use crate::error::{Error, Result};
@@ -235,6 +234,11 @@ impl<'a> Blocks<'a> {
         }
     }
 
+    /// Whether reading them lately had to wait for the disk, and will again.
+    fn waits_for_disk(&self) -> bool {
+        self.base.is_some_and(|(snapshot, _)| snapshot.waits_for_disk())
+    }
+
     /// Has the system read `len` bytes of the payload of `block` from `start` on, or those of them that it has, if it was
     /// read before, without waiting for them.
     fn request(&self, block: usize, start: usize, len: usize) {
@@ -339,8 +343,17 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// Whether this thread lately had to wait for the disk to bring a mapped page, of a file that does not stay in memory.
+    /// Then [`Rows::request`] saves most of the waiting; elsewhere it would only cost calls to the system. To be asked once
+    /// a search.
+    ///
+    /// Always `false` on systems other than Linux, which do not count such waits by thread.
+    pub fn waits_for_disk(&self) -> bool {
+        self.blocks.waits_for_disk()
+    }
+
     /// Has the system read row `row` from the disk, if its block was read before, without waiting for it. A call to the
-    /// system of half a microsecond or more: worth it where [`crate::waits_for_disk`].
+    /// system of half a microsecond or more: worth it where [`Rows::waits_for_disk`].
     pub fn request(&self, row: u32) {
         let (block, place) = self.blocks.rows_per_block.split(row);
         self.blocks.request(block, place * self.row_bytes, self.row_bytes);
@@ -385,7 +398,7 @@ impl<'a> RowsInOrder<'a> {
         let blocks = &self.rows.blocks;
         let (block, place) = blocks.rows_per_block.split(row);
         self.next = row.saturating_add(blocks.info.spec.rows_per_block - place as u32);
-        if waits_for_disk() {
+        if blocks.waits_for_disk() {
             blocks.request(block + 1, 0, blocks.info.spec.page.payload_bytes());
         }
     }

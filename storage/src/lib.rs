@@ -56,7 +56,6 @@ pub mod unpinned;
 mod verify;
 mod write;
 
-pub use ahead::waits_for_disk;
 pub use array::{ArrayId, ArrayInfo, ArraySpec, Kind, Rows, RowsInOrder};
 pub use block::PageSize;
 pub use csr::Csr;

@@ -6,10 +6,15 @@ use std::sync::Arc;
 
 use memmap2::{Mmap, MmapOptions};
 
+use crate::ahead::{ReadAhead, waits_for_disk};
+
 /// A shared, read-only mapping of the file from its first byte, usually longer than the file: pages become
 /// valid as the file grows (Linux and macOS; LMDB relies on the same).
 #[derive(Debug)]
-pub(crate) struct Map(Mmap);
+pub(crate) struct Map {
+    map: Mmap,
+    read_ahead: ReadAhead,
+}
 
 impl Map {
     /// Maps `bytes` of address space onto `file`.
@@ -19,17 +24,12 @@ impl Map {
         // `PinnedPages`, whose contract covers both hazards of a file mapping: change and truncation.
         #[expect(unsafe_code, reason = "mapping a file")]
         let map = unsafe { MmapOptions::new().len(len).map(file)? };
-        // Searches touch rows all over the file. By default the kernel reads what surrounds each page too, up to
-        // megabytes, and where the file does not fit in memory that pushes out what the next search needs.
-        #[cfg(unix)]
-        if let Err(error) = map.advise(memmap2::Advice::Random) {
-            tracing::debug!(%error, "the kernel takes no advice on how the file is read");
-        }
-        Ok(Map(map))
+        let read_ahead = ReadAhead::new(&map, file.metadata()?.len());
+        Ok(Map { map, read_ahead })
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.0.len() as u64
+        self.map.len() as u64
     }
 }
 
@@ -63,21 +63,27 @@ impl PinnedPages {
         // SAFETY: the range lies in the mapping and in the file (checked above); by the contract of `new` its
         // bytes do not change while `self` is borrowed.
         #[expect(unsafe_code, reason = "reading a mapped page in place")]
-        let page = unsafe { std::slice::from_raw_parts(self.map.0.as_ptr().add(offset as usize), len) };
+        let page = unsafe { std::slice::from_raw_parts(self.map.map.as_ptr().add(offset as usize), len) };
         Some(page)
+    }
+
+    /// Whether reading pages lately had to wait for the disk, and will again: where the file does not stay in memory. Then
+    /// [`PinnedPages::request`] saves most of the waiting; elsewhere it would only cost calls to the system.
+    pub(crate) fn waits_for_disk(&self) -> bool {
+        waits_for_disk() && self.map.read_ahead.is_by_page(&self.map.map, self.file_bytes)
     }
 
     /// Has the system read `bytes`, if they lie in the map, without waiting for it; and what lies with them in the aligned
     /// runs of `run` bytes, a power of two.
     pub(crate) fn request(&self, bytes: &[u8], run: usize) {
         #[cfg(unix)]
-        if let Some(offset) = bytes.as_ptr().addr().checked_sub(self.map.0.as_ptr().addr())
-            && offset < self.map.0.len()
+        if let Some(offset) = bytes.as_ptr().addr().checked_sub(self.map.map.as_ptr().addr())
+            && offset < self.map.map.len()
         {
             let start = offset & !(run - 1);
-            let end = (offset + bytes.len()).next_multiple_of(run).min(self.map.0.len());
+            let end = (offset + bytes.len()).next_multiple_of(run).min(self.map.map.len());
             // An advice: where it is not taken, reading waits for each page.
-            self.map.0.advise_range(memmap2::Advice::WillNeed, start, end - start).ok();
+            self.map.map.advise_range(memmap2::Advice::WillNeed, start, end - start).ok();
         }
         #[cfg(not(unix))]
         let _ = (bytes, run);

@@ -7,7 +7,6 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use redb::{AccessGuard, Key, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, Value};
 
-use crate::ahead::waits_for_disk;
 use crate::array::{ArrayId, ArrayInfo, Blocks, Rows};
 use crate::block::{self, PAYLOAD_START, PageSize};
 use crate::btree::{Difference, Pair, Tree};
@@ -270,6 +269,11 @@ impl Snapshot {
         })
     }
 
+    /// Whether reading payloads in place waits for the disk.
+    pub(crate) fn waits_for_disk(&self) -> bool {
+        self.in_place.as_ref().is_some_and(|in_place| in_place.pages.waits_for_disk())
+    }
+
     /// Has the system read a part of a payload, without waiting for it.
     pub(crate) fn request(&self, bytes: &[u8]) {
         if let Some(in_place) = &self.in_place {
@@ -282,8 +286,8 @@ impl Snapshot {
         let id = state.info.id;
         if let Some(found) = self.value_in_place(id, number)? {
             let value = found.ok_or(Error::MissingBlock { array: id, block: number })?;
-            if waits_for_disk()
-                && let Some(in_place) = &self.in_place
+            if let Some(in_place) = &self.in_place
+                && in_place.pages.waits_for_disk()
             {
                 in_place.pages.request(value, FIRST_READ);
             }

@@ -14,7 +14,7 @@ mod scan;
 mod verify;
 mod writer;
 
-use redknot_storage::{Csr, Rows, waits_for_disk};
+use redknot_storage::{Csr, Rows};
 
 use crate::record::LEVELS_PER_ROW;
 use crate::search::Adjacency;
@@ -43,7 +43,8 @@ pub(crate) struct StoredRows<'v> {
 impl<'v> StoredRows<'v> {
     /// For a search, which reads ahead if those before it had to wait for the disk.
     pub(crate) fn new(rows: Rows<'v>) -> StoredRows<'v> {
-        StoredRows { rows, waits: waits_for_disk() }
+        let waits = rows.waits_for_disk();
+        StoredRows { rows, waits }
     }
 }
 
