@@ -17,7 +17,9 @@ mod resident;
 mod search;
 
 pub use attention::{Attention, AttentionLayer};
-pub use calibrate::{Calibration, Figures, HeldOut, Keyed, Level, Measured, Plan, calibrate, measure};
+pub use calibrate::{
+    Calibration, Figures, HeldOut, Keyed, Level, Measured, Plan, calibrate, measure, worth_considering,
+};
 pub use effort::{Effort, Mode};
 pub use encode_nodes::encode_nodes;
 pub use error::{ModelError, RouteError};

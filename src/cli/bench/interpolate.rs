@@ -1,16 +1,16 @@
 //! The cost of a recall level that lies between two measured ones.
 
+#[cfg(feature = "routing")]
+use super::measure::Effort;
 pub(in crate::cli) use super::sweep::Point;
 
-/// The point at `recall`, between the two neighbouring points that bracket it; `None` where none do. Linear in recall;
-/// queries/s through its inverse, the time a query takes. Points that another one beats in both recall and queries/s are
-/// passed over: nobody would search like that. Where only such points bracket `recall` from below, the fastest point
-/// that finds more is the answer, with its own recall.
-pub(super) fn at_recall(points: &[Point], recall: f64) -> Option<Point> {
+/// The point at `recall`, between the two neighbouring points of a front that bracket it; `None` where none do. Linear in
+/// recall; queries/s through its inverse, the time a query takes. Where only points that are not on the front bracket
+/// `recall` from below, its first point is the answer, with its own recall.
+pub(super) fn at_recall(points: &[Point], front: &[Point], recall: f64) -> Option<Point> {
     if !points.iter().any(|point| point.recall <= recall) {
         return None;
     }
-    let front = front(points);
     let above = front.iter().position(|point| point.recall >= recall)?;
     match above {
         0 => Some(front[0]),
@@ -19,8 +19,13 @@ pub(super) fn at_recall(points: &[Point], recall: f64) -> Option<Point> {
     }
 }
 
-/// The points that no other one beats, by rising recall.
-fn front(points: &[Point]) -> Vec<Point> {
+/// The points that searches would be made with, by rising recall: those that no other one beats in both recall and
+/// queries/s; of routed ones, those that a calibration would keep had it measured them.
+pub(super) fn front(points: &[Point]) -> Vec<Point> {
+    #[cfg(feature = "routing")]
+    if let Some(front) = routed_front(points) {
+        return front;
+    }
     let mut points = points.to_vec();
     points.sort_by(|a, b| b.recall.total_cmp(&a.recall).then(b.qps.total_cmp(&a.qps)));
     let mut fastest = f64::NEG_INFINITY;
@@ -31,6 +36,31 @@ fn front(points: &[Point]) -> Vec<Point> {
     });
     points.reverse();
     points
+}
+
+/// `None` where not all points are of the router.
+#[cfg(feature = "routing")]
+fn routed_front(points: &[Point]) -> Option<Vec<Point>> {
+    use redknot::routing::{Figures, Measured, Plan, worth_considering};
+
+    let routed = |point: &Point| match point.setting {
+        Effort::Routed(effort) => Some(Plan::Routed(effort)),
+        _ => None,
+    };
+    let measured = |point: &Point| {
+        let figures = Figures {
+            recall: point.recall,
+            recall_error: 0.0,
+            micros: 1e6 / point.qps,
+            distances: point.distances,
+            key_scores: point.key_scores,
+            hops: point.hops,
+        };
+        Some(Measured { plan: routed(point)?, figures })
+    };
+    let front = worth_considering(points.iter().map(measured).collect::<Option<_>>()?);
+    let of = |plan: &Measured| points.iter().find(|point| routed(point) == Some(plan.plan)).copied();
+    front.iter().map(of).collect()
 }
 
 fn between(low: &Point, high: &Point, recall: f64) -> Point {
@@ -56,6 +86,10 @@ mod tests {
     use super::super::measure::Effort;
     use super::*;
     use crate::cli::disk::Reads;
+
+    fn at_recall(points: &[Point], recall: f64) -> Option<Point> {
+        super::at_recall(points, &front(points), recall)
+    }
 
     fn point(effort: f64, recall: f64, qps: f64) -> Point {
         let (p50_us, p99_us) = (1e6 / qps, 2e6 / qps);
@@ -97,6 +131,32 @@ mod tests {
         let at = at_recall(&points, 0.81).unwrap();
         assert_eq!((at.effort, at.recall), (15.0, 0.82));
         assert!(at_recall(&points, 0.79).is_none());
+    }
+
+    /// Efforts whose times are what their counts take, but for one of which another program took half; and one that takes
+    /// five times the distances for nothing.
+    #[cfg(feature = "routing")]
+    #[test]
+    fn noise_does_not_choose_between_routed_points() {
+        let routed = |number: usize, hops: f64, distances: f64| {
+            let micros = (5.0 + hops / 2.0 + distances / 10.0) * if number == 6 { 2.0 } else { 1.0 };
+            let gamma = 1.0 + number as f32 / 100.0;
+            let recall = 0.8 + 0.015 * number as f64;
+            let setting = Effort::Routed(redknot::routing::Effort { gamma, ..Default::default() });
+            Point { setting, distances, hops, ..point(gamma.into(), recall, 1e6 / micros) }
+        };
+        let mut points: Vec<Point> =
+            (0..12).map(|number| routed(number, 20.0 + 3.0 * number as f64, 30.0)).collect();
+        points[4] = routed(4, 32.0, 150.0);
+        let numbers: Vec<usize> =
+            front(&points).iter().map(|point| ((point.recall - 0.8) / 0.015).round() as usize).collect();
+        assert_eq!(numbers, [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11]);
+        let at = at_recall(&points, points[6].recall).unwrap();
+        assert!((at.qps - points[6].qps).abs() < 1e-9, "speeds stay as they were measured");
+        // Greedy points are as fast as they were.
+        let greedy: Vec<Point> =
+            points.iter().map(|point| Point { setting: Effort::Greedy(10), ..*point }).collect();
+        assert_eq!(front(&greedy).len(), 10);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use redknot::{CollectionInfo, Database};
 use serde::Serialize;
 
 use super::Args;
-use super::interpolate::{Point, at_recall};
+use super::interpolate::{Point, at_recall, front};
 use super::plot::Series;
 use super::sweep::Measured;
 use crate::cli::output::{self, Report, count, rate};
@@ -76,8 +76,9 @@ impl Bench {
             let levels = args.recalls.iter();
             match curve {
                 Curve::Swept(policy) => {
+                    let front = front(&points);
                     let at_recall =
-                        levels.map(|&level| (level.to_string(), at_recall(&points, level))).collect();
+                        levels.map(|&level| (level.to_string(), at_recall(&points, &front, level))).collect();
                     let asked = BTreeMap::new();
                     policies.insert(policy, PolicyResult { points, at_recall, asked });
                 }

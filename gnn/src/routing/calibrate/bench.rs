@@ -66,7 +66,7 @@ pub fn calibrate(
             k: held_out.k,
             queries: held_out.queries.len(),
             greedy: greedy.clone(),
-            routed: front(fitted(routed), 1.0),
+            routed: worth_considering(routed),
             farthest: bench.farthest(by)?,
         })
     };
@@ -90,6 +90,12 @@ pub fn measure(
     bench.time(&mut measured)?;
     let [measured] = measured;
     Ok(measured)
+}
+
+/// Those of some routed plans that [`Calibration`] would keep had it measured them, by rising recall, with the times that
+/// their counts take: neither noise nor a little time spent on fewer hops decides which they are.
+pub fn worth_considering(routed: Vec<Measured>) -> Vec<Measured> {
+    front(fitted(routed), 1.0)
 }
 
 /// Routed plans with the times of each kind replaced by what their counts take.

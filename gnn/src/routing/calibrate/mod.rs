@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Effort;
 
-pub use bench::{Keyed, calibrate, measure};
+pub use bench::{Keyed, calibrate, measure, worth_considering};
 
 /// Queries with their true answers, which the model was not trained on.
 #[derive(Clone, Copy, Debug)]
