@@ -8,7 +8,7 @@ use redknot_gnn::routing::{
     Attention, EncodeScratch, EncodedQuery, KeyEncoder, KeyModel, ModelError, QueryEncoder, Slot,
 };
 use support::oracle::{assert_key, bias, dot, level, minus, square};
-use support::{random_attention, random_model, random_query};
+use support::{documented, random_attention, random_model, random_query, shorten};
 
 const KEY_BYTES: [usize; 4] = [32, 64, 96, 128];
 
@@ -99,7 +99,7 @@ proptest! {
             model.attention = Some(random_attention([dim, coordinates], inputs, &layers, seed));
         }
         let bytes = model.to_bytes().unwrap();
-        prop_assert_eq!(bytes[8], 1 + u8::from(!layers.is_empty()) + 2 * u8::from(short));
+        prop_assert_eq!(&bytes, &documented::model_bytes(&model, short));
         prop_assert_eq!(KeyModel::from_bytes(&bytes), Ok(model.clone()));
         if short {
             // One weight that takes four bytes, and all do.
@@ -151,12 +151,6 @@ proptest! {
             prop_assert_eq!(model.to_bytes().unwrap(), bytes);
         }
     }
-}
-
-/// Has the model's projections take two bytes a weight.
-fn shorten(model: &mut KeyModel) {
-    let weights = model.nodes.iter_mut().chain(&mut model.queries);
-    weights.for_each(|weight| *weight = half::bf16::from_f32(*weight).to_f32());
 }
 
 fn model_bytes(model: &KeyModel) -> usize {

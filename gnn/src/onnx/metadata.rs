@@ -67,7 +67,7 @@ pub(super) fn number<T: FromStr>(metadata: &Metadata, key: &str) -> Result<T, On
 /// The checksum of a model and the entries that are not the writer's own.
 pub(super) fn checksum(model: &KeyModel, others: &Metadata) -> Result<String, ModelError> {
     let mut hash = Xxh3::new();
-    hash.update(&model.to_bytes()?);
+    hash.update(&model.to_long_bytes()?);
     for (key, value) in others {
         for text in [key, value] {
             hash.update(&(text.len() as u64).to_le_bytes());

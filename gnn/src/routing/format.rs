@@ -90,7 +90,22 @@ impl KeyModel {
     /// What [`KeyModel::check`] finds: a model that cannot be used is not written.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ModelError> {
         self.check()?;
-        let is_short = [&self.nodes, &self.queries].into_iter().flatten().all(|x| is_bf16(*x));
+        Ok(self.bytes([&self.nodes, &self.queries].into_iter().flatten().all(|x| is_bf16(*x))))
+    }
+
+    /// The model as bytes with every number in four bytes, whatever shorter forms there are: those that a checksum of it
+    /// is made of.
+    ///
+    /// # Errors
+    /// As [`KeyModel::to_bytes`].
+    #[cfg(feature = "onnx")]
+    pub(crate) fn to_long_bytes(&self) -> Result<Vec<u8>, ModelError> {
+        self.check()?;
+        Ok(self.bytes(false))
+    }
+
+    /// The model, which was checked; `is_short` if bf16 expresses its projections.
+    fn bytes(&self, is_short: bool) -> Vec<u8> {
         let version = Version { has_attention: self.attention.is_some(), is_short };
         let head = Head {
             magic: MAGIC,
@@ -123,7 +138,7 @@ impl KeyModel {
             attention.write(self.dim, &mut bytes);
         }
         bytes.extend_from_slice(&xxh3_64(&bytes).to_le_bytes());
-        Ok(bytes)
+        bytes
     }
 
     /// The model of these bytes.

@@ -10,7 +10,7 @@ use redknot_gnn::routing::KeyModel;
 use tract_onnx::pb::{GraphProto, ModelProto, StringStringEntryProto};
 
 use crate::build::{floats, model};
-use crate::support::{random_attention, random_model};
+use crate::support::{documented, random_attention, random_model, shorten};
 
 fn others() -> Metadata {
     let pairs = [("redknot.metric", "l2"), ("redknot.graph_epoch", "7"), ("someone's", "")];
@@ -46,6 +46,22 @@ proptest! {
         assert_same(&model, &back);
         prop_assert_eq!(metadata, others());
     }
+}
+
+/// As docs/ONNX.md says, however the model is kept in databases: files are read by programs of before and after.
+#[test]
+fn the_checksum_is_of_every_number_in_four_bytes() {
+    let mut model = random_model(7, 5, 32, 3);
+    shorten(&mut model);
+    let others = others();
+    let mut bytes = documented::model_bytes(&model, false);
+    for text in others.iter().flat_map(|(key, value)| [key, value]) {
+        bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    let file = ModelProto::decode(&*export_key_model(&model, &others).unwrap()).unwrap();
+    let checksum = file.metadata_props.iter().find(|prop| prop.key == "redknot.checksum").unwrap();
+    assert_eq!(checksum.value, format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&bytes)));
 }
 
 #[test]

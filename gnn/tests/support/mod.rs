@@ -1,6 +1,7 @@
 //! Random key models.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod documented;
 pub(crate) mod oracle;
 
 use redknot_gnn::routing::{Attention, AttentionLayer, KeyModel, Slot};
@@ -35,6 +36,12 @@ pub(crate) fn random_model(dim: usize, coordinates: usize, key_bytes: usize, see
 fn steps(largest: bool, rng: &mut fastrand::Rng) -> f32 {
     let steps = if largest { 127 } else { rng.i32(0..=127) };
     if rng.bool() { steps as f32 } else { -(steps as f32) }
+}
+
+/// Has the model's projections take two bytes a weight.
+pub(crate) fn shorten(model: &mut KeyModel) {
+    let weights = model.nodes.iter_mut().chain(&mut model.queries);
+    weights.for_each(|weight| *weight = half::bf16::from_f32(*weight).to_f32());
 }
 
 /// A query which less the model's mean is a whole number of 127 steps in each component, and so changes nothing when it is
