@@ -1,7 +1,7 @@
 //! Files that a command writes: whole or not at all.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -25,6 +25,9 @@ enum Place {
 impl Written {
     /// Begins to write a file.
     pub(crate) fn create(to: &Path) -> io::Result<Written> {
+        if is_database(to) {
+            return Err(io::Error::other("it is a database, which would be lost: choose another file"));
+        }
         let place = if to.metadata().is_ok_and(|there| !there.is_file()) {
             Place::There(File::options().write(true).open(to)?)
         } else {
@@ -44,6 +47,15 @@ impl Written {
         }
         Ok(())
     }
+}
+
+/// Whether a file begins as those of redb do.
+fn is_database(path: &Path) -> bool {
+    let mut start = [0; 4];
+    // A pipe is not read from.
+    path.is_file()
+        && File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
+        && start == *b"redb"
 }
 
 /// A new file that others may read as far as they may read other new files.
@@ -81,7 +93,6 @@ impl Write for Place {
 }
 
 /// Writes a file from what is in memory.
-#[cfg(any(test, feature = "gnn", feature = "onnx"))]
 pub(super) fn write_whole(to: &Path, bytes: &[u8]) -> Result<(), CliError> {
     write_with(to, |file| file.write_all(bytes))
 }

@@ -96,6 +96,9 @@ pub(super) struct Args {
     plot: Option<PathBuf>,
 }
 
+/// Most threads that ask at a time.
+const MAX_THREADS: usize = 1024;
+
 /// How the next node to look at is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Policy {
@@ -136,6 +139,10 @@ fn check(args: &Args) -> Result<(), CliError> {
         let got = recall.to_string();
         return Err(CliError::Option { option: "--recalls", got, expected: "levels above 0, 1 at most" });
     }
+    if args.threads.get() > MAX_THREADS {
+        let (option, got) = ("--threads", args.threads.to_string());
+        return Err(CliError::Option { option, got, expected: "1 to 1024" });
+    }
     if args.efforts.contains(&0) {
         return Err(CliError::Option { option: "--efforts", got: "0".into(), expected: "1 or more" });
     }
@@ -167,7 +174,7 @@ impl OnRows for BenchOne<'_> {
         let args = self.args;
         #[cfg(feature = "routing")]
         if let Some(mib) = args.resident {
-            let layout = redknot::RoutingLayout::Resident { max_bytes: mib << 20 };
+            let layout = redknot::RoutingLayout::Resident { max_bytes: mib.saturating_mul(1 << 20) };
             self.database.set_routing_layout(&self.info.name, layout)?;
         }
         let collection = self.database.begin_read()?.open_collection_named::<K, P>(&self.info.name)?;

@@ -7,6 +7,7 @@ use plotters::prelude::*;
 
 use super::interpolate::Point;
 use crate::cli::error::CliError;
+use crate::cli::written::write_whole;
 
 const SIZE: (u32, u32) = (800, 560);
 const FONT: &str = "sans-serif";
@@ -22,7 +23,7 @@ pub(in crate::cli) fn draw(path: &Path, title: &str, series: &[Series<'_>]) -> R
     let mut svg = String::new();
     render(&mut svg, title, series)
         .map_err(|error| CliError::Draw { path: path.to_owned(), source: error.to_string().into() })?;
-    std::fs::write(path, svg).map_err(|source| CliError::Write { path: path.to_owned(), source })
+    write_whole(path, svg.as_bytes())
 }
 
 fn render(svg: &mut String, title: &str, series: &[Series<'_>]) -> Result<(), Box<dyn Error>> {

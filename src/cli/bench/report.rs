@@ -109,7 +109,7 @@ impl Bench {
             batch: args.batch.get(),
             rounds: args.rounds.get(),
             file_bytes: database.stats().ok().map(|stats| stats.file_bytes),
-            cache_bytes: args.database.cache_mib << 20,
+            cache_bytes: args.database.cache_mib.saturating_mul(1 << 20),
             peak_private_bytes: measured.peak_private_bytes,
             policies,
         }

@@ -16,6 +16,7 @@ use super::open::{CollectionArgs, DatabaseArgs};
 use super::output::{self, Output, Report};
 use super::query::QueryArgs;
 use super::rows::{OnRows, RowKey, RowPayload, with_types_of};
+use super::written::write_whole;
 
 /// Arguments of `redknot explain`.
 #[derive(Debug, clap::Args)]
@@ -62,7 +63,7 @@ impl OnRows for ExplainOne<'_> {
                 Ok(payload.and_then(|payload| P::text(&payload.value())).unwrap_or_default())
             };
             let page = page::render(&explained, args.query.describe(), payload)?;
-            std::fs::write(path, page).map_err(|source| CliError::Write { path: path.clone(), source })?;
+            write_whole(path, page.as_bytes())?;
         }
         args.output.show(&Shown { explained, html: args.html.clone() })
     }

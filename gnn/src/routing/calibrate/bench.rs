@@ -20,8 +20,10 @@ const ROUNDS: usize = 5;
 const TIMED_QUERIES: usize = 250;
 /// A plan so much slower than another of no less recall in the first pass is not timed again.
 const HOPELESS: f64 = 1.25;
-/// Queries are still like those measured with if their nearest landmark is so much farther than any of theirs.
+/// Queries are still like those measured with if their nearest landmark is so much farther than that of this share of them: a
+/// single one that is far from everything would have all others seem near.
 const STRANGE: f32 = 1.25;
+const LIKE_THESE: f64 = 0.99;
 
 const GAMMAS: [f32; 22] = [
     1.0, 1.01, 1.02, 1.03, 1.04, 1.05, 1.06, 1.07, 1.08, 1.09, 1.1, 1.12, 1.14, 1.16, 1.18, 1.2, 1.25, 1.3,
@@ -59,8 +61,7 @@ pub fn calibrate(
     }
     bench.time(&mut plans)?;
     let routed = plans.split_off(1);
-    let mut greedy = plans.swap_remove(0);
-    smooth(&mut greedy);
+    let greedy = fitted(plans.swap_remove(0));
     let calibration = |(by, routed): (usize, Vec<Measured>)| {
         Ok(Calibration {
             k: held_out.k,
@@ -92,24 +93,23 @@ pub fn measure(
     Ok(measured)
 }
 
-/// Those of some routed plans that [`Calibration`] would keep had it measured them, by rising recall, with the times that
+/// Those of some plans that [`Calibration`] would keep had it measured them, by rising recall, with the times that
 /// their counts take: neither noise nor a little time spent on fewer hops decides which they are.
-pub fn worth_considering(routed: Vec<Measured>) -> Vec<Measured> {
-    front(fitted(routed), 1.0)
+pub fn worth_considering(plans: Vec<Measured>) -> Vec<Measured> {
+    front(fitted(plans), 1.0)
 }
 
-/// Routed plans with the times of each kind replaced by what their counts take.
-fn fitted(mut routed: Vec<Measured>) -> Vec<Measured> {
-    routed.sort_by_key(|point| mode(point.plan));
-    routed.chunk_by_mut(|a, b| mode(a.plan) == mode(b.plan)).for_each(smooth);
-    routed
-}
-
-/// Replaces the times of plans of one kind by what their counts take.
-fn smooth(plans: &mut [Measured]) {
-    if let Some(cost) = Cost::fit(plans) {
-        plans.iter_mut().for_each(|point| point.figures.micros = cost.micros(&point.figures));
+/// Plans with the times of each kind replaced by what their counts take; of a kind with too few to say, by what those of
+/// all kinds take together.
+fn fitted(mut plans: Vec<Measured>) -> Vec<Measured> {
+    let together = Cost::fit(&plans);
+    plans.sort_by_key(|point| mode(point.plan));
+    for kind in plans.chunk_by_mut(|a, b| mode(a.plan) == mode(b.plan)) {
+        if let Some(cost) = Cost::fit(kind).or(together) {
+            kind.iter_mut().for_each(|point| point.figures.micros = cost.micros(&point.figures));
+        }
     }
+    plans
 }
 
 fn mode(plan: Plan) -> Option<Mode> {
@@ -223,13 +223,14 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// How far the nearest landmark may be estimated to be, if it is to be like that of one of the queries.
+    /// How far the nearest landmark may be estimated to be, if it is to be like that of the queries.
     fn farthest(&self, by: usize) -> Result<Option<f32>, RouteError> {
-        let mut farthest: Option<f32> = None;
+        let mut distances = Vec::with_capacity(self.held_out.queries.len());
         for query in self.held_out.queries {
-            let nearest = self.routers[by].router.nearest_landmark(self.reader, query)?;
-            farthest = farthest.into_iter().chain(nearest).reduce(f32::max);
+            distances.extend(self.routers[by].router.nearest_landmark(self.reader, query)?);
         }
-        Ok(farthest.map(|farthest| widen(farthest, STRANGE)))
+        distances.sort_unstable_by(f32::total_cmp);
+        let most = (distances.len() as f64 * LIKE_THESE).ceil() as usize;
+        Ok(most.checked_sub(1).map(|last| widen(distances[last], STRANGE)))
     }
 }

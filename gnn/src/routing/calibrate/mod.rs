@@ -82,7 +82,7 @@ pub struct Calibration {
     /// Routed search.
     pub routed: Vec<Measured>,
     /// How far the nearest landmark of a query may be estimated to be. What was measured says nothing of queries that
-    /// are farther away from everything than any of those it was measured with.
+    /// are much farther away from everything than those it was measured with.
     #[serde(default)]
     pub farthest: Option<f32>,
 }
@@ -244,6 +244,7 @@ fn reaches(point: &Measured, recall: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::routing::Mode;
 
     fn point(plan: Plan, recall: f64, micros: f64) -> Measured {
         Measured { plan, figures: Figures { recall, micros, distances: micros, ..Figures::default() } }
@@ -327,6 +328,26 @@ mod tests {
         assert_eq!(chosen(20.0, [routed(1.2, 10.0, 40.0), routed(1.1, 11.5, 19.0)]), 1.2);
         assert_eq!(chosen(10.5, [routed(1.2, 10.0, 40.0), routed(1.1, 10.9, 19.0)]), 1.2);
         assert_eq!(chosen(9.0, [routed(1.2, 10.0, 40.0), routed(1.1, 10.9, 19.0)]), 0.0);
+    }
+
+    #[test]
+    fn a_lucky_time_does_not_keep_the_only_plan_of_its_kind() {
+        let measured = |number: usize, mode, recall, luck| {
+            let (hops, distances) = (10.0 + number as f64, [20.0, 40.0, 60.0][number % 3]);
+            let (micros, key_scores) = ((5.0 + hops / 2.0 + distances / 10.0) * luck, 0.0);
+            let gamma = 1.0 + number as f32 / 100.0;
+            let plan = Plan::Routed(Effort { mode, gamma, ..Effort::default() });
+            Measured {
+                plan,
+                figures: Figures { recall, recall_error: 0.0, micros, distances, key_scores, hops },
+            }
+        };
+        let mut plans: Vec<Measured> =
+            (0..12).map(|number| measured(number, Mode::Route, 0.8 + 0.01 * number as f64, 1.0)).collect();
+        plans.push(measured(9, Mode::Lazy, 0.87, 0.5));
+        let lazy = |plan: &&Measured| matches!(plan.plan, Plan::Routed(Effort { mode: Mode::Lazy, .. }));
+        assert_eq!(front(plans.clone(), 1.0).iter().filter(lazy).count(), 1, "its time alone would keep it");
+        assert_eq!(worth_considering(plans).iter().filter(lazy).count(), 0);
     }
 
     #[test]
