@@ -2,10 +2,12 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use memmap2::Mmap;
+use parking_lot::Mutex;
 
-/// So many questions are answered from one look.
+/// So many questions are answered from one look. A thread that has just begun looks more often.
 const QUESTIONS: u32 = 16;
 /// After a look that found waiting, so many looks are taken to have found it. Where pages are requested, few are waited for.
 const LOOKS: u32 = 4;
@@ -17,6 +19,8 @@ struct Waiting {
     pages: u64,
     /// Questions until the next look.
     questions: u32,
+    /// Questions between the last two looks.
+    spacing: u32,
     /// Looks, the last one included, that are taken to have found waiting.
     looks: u32,
 }
@@ -29,7 +33,8 @@ impl Waiting {
         }
         let pages = pages();
         let looks = if pages > self.pages { LOOKS } else { self.looks.saturating_sub(1) };
-        Waiting { pages, questions: QUESTIONS - 1, looks }
+        let spacing = (2 * self.spacing).clamp(1, QUESTIONS);
+        Waiting { pages, questions: spacing - 1, spacing, looks }
     }
 
     fn waits(self) -> bool {
@@ -42,7 +47,7 @@ thread_local! {
 }
 
 /// Whether this thread lately had to wait for the disk to bring a mapped page. To be asked once a search: the system is
-/// looked at every 16 questions.
+/// looked at every 16 questions, and of a thread's first ones at each that doubles their number.
 ///
 /// Always `false` on systems other than Linux, which do not count by thread.
 pub(crate) fn waits_for_disk() -> bool {
@@ -69,8 +74,21 @@ enum Who {
 #[derive(Debug)]
 pub(crate) struct ReadAhead {
     in_large_pages: AtomicBool,
-    /// Pages that the process had waited for when the file was mapped.
-    waited_before: u64,
+    window: Mutex<Window>,
+}
+
+/// Since when waits are counted.
+#[derive(Debug)]
+struct Window {
+    start: Instant,
+    /// Pages that the process had waited for then.
+    waited: u64,
+}
+
+impl Window {
+    fn from_now() -> Window {
+        Window { start: Instant::now(), waited: system::pages_waited_for(Who::Process) }
+    }
 }
 
 /// A file is taken to have room in memory if it is at most this part of all there is; whether it has is then seen.
@@ -79,6 +97,8 @@ const PART_OF_MEMORY: u64 = 8;
 const LARGE_PAGE: u64 = 2 << 20;
 /// Waits beyond those that it takes to read a file once in large pages.
 const MORE_WAITS: u64 = 64;
+/// Waits count together that lie within this time. The process may wait for other files too, now and then.
+const WINDOW: Duration = Duration::from_secs(300);
 
 impl ReadAhead {
     /// For a file of so many bytes and its map.
@@ -86,10 +106,9 @@ impl ReadAhead {
         let has_room = file_bytes <= system::memory() / PART_OF_MEMORY;
         let in_large_pages = has_room && system::read_in_large_pages(map);
         if !in_large_pages {
-            system::read_by_page(map);
+            read_at_random(map);
         }
-        let waited_before = system::pages_waited_for(Who::Process);
-        ReadAhead { in_large_pages: AtomicBool::new(in_large_pages), waited_before }
+        ReadAhead { in_large_pages: AtomicBool::new(in_large_pages), window: Mutex::new(Window::from_now()) }
     }
 
     /// Whether the system reads single pages, as it does from now on if the file turns out to have no room in memory: if
@@ -98,13 +117,21 @@ impl ReadAhead {
         if !self.in_large_pages.load(Relaxed) {
             return true;
         }
-        let waited = system::pages_waited_for(Who::Process).wrapping_sub(self.waited_before);
-        if waited <= file_bytes / LARGE_PAGE + MORE_WAITS && file_bytes <= system::memory() / PART_OF_MEMORY {
+        if self.has_room(file_bytes) {
             return false;
         }
         self.in_large_pages.store(false, Relaxed);
         system::read_by_page(map);
         true
+    }
+
+    fn has_room(&self, file_bytes: u64) -> bool {
+        let mut window = self.window.lock();
+        if window.start.elapsed() > WINDOW {
+            *window = Window::from_now();
+        }
+        let waits = system::pages_waited_for(Who::Process).wrapping_sub(window.waited);
+        waits <= file_bytes / LARGE_PAGE + MORE_WAITS && file_bytes <= system::memory() / PART_OF_MEMORY
     }
 }
 
@@ -113,6 +140,7 @@ mod system {
     use memmap2::{Advice, Mmap};
     use nix::sys::resource::{UsageWho, getrusage};
     use nix::sys::sysinfo::sysinfo;
+    use nix::unistd::{SysconfVar, sysconf};
 
     use super::Who;
 
@@ -130,21 +158,34 @@ mod system {
         sysinfo().map_or(0, |info| info.ram_total())
     }
 
-    /// Whether the kernel takes the advice: not where it was built without large pages.
+    /// Whether the kernel does: not where it was built without large pages. Where its small pages are larger than usual, the
+    /// large ones have 32 MiB and more, which is too much to read at once.
     pub(super) fn read_in_large_pages(map: &Mmap) -> bool {
-        map.advise(Advice::HugePage).is_ok()
+        let page_bytes = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
+        page_bytes == Some(4096) && map.advise(Advice::HugePage).is_ok()
     }
 
+    /// Takes back what [`read_in_large_pages`] asked for.
     pub(super) fn read_by_page(map: &Mmap) {
-        // A kernel without large pages refuses the first, and has no need of it.
-        let _ = map.advise(Advice::NoHugePage);
-        if let Err(error) = map.advise(Advice::Random) {
-            tracing::debug!(%error, "the kernel takes no advice on how the file is read");
+        if let Err(error) = map.advise(Advice::NoHugePage) {
+            tracing::debug!(%error, "the kernel goes on reading the file in large pages");
         }
+        super::read_at_random(map);
     }
 }
 
-/// Systems that do not count waits by thread read as they do by default.
+/// Has the system read nothing around the page that it is asked for.
+#[cfg(unix)]
+fn read_at_random(map: &Mmap) {
+    if let Err(error) = map.advise(memmap2::Advice::Random) {
+        tracing::debug!(%error, "the kernel takes no advice on how the file is read");
+    }
+}
+
+#[cfg(not(unix))]
+fn read_at_random(_map: &Mmap) {}
+
+/// Systems that do not count waits by thread read single pages.
 #[cfg(not(target_os = "linux"))]
 mod system {
     use memmap2::Mmap;
@@ -163,7 +204,9 @@ mod system {
         false
     }
 
-    pub(super) fn read_by_page(_map: &Mmap) {}
+    pub(super) fn read_by_page(map: &Mmap) {
+        super::read_at_random(map);
+    }
 }
 
 #[cfg(test)]
@@ -182,14 +225,29 @@ mod tests {
         assert!(small.is_by_page(&map, LARGE_PAGE), "and is not asked about again");
         assert!(ReadAhead::new(&map, u64::MAX).is_by_page(&map, LARGE_PAGE));
         // Or all of it was waited for, and more.
-        let waited_before = system::pages_waited_for(Who::Process).wrapping_sub(MORE_WAITS + 2);
-        let thrashing = ReadAhead { in_large_pages: AtomicBool::new(true), waited_before };
+        let in_large_pages = || AtomicBool::new(takes_large_pages);
+        let waited = system::pages_waited_for(Who::Process).wrapping_sub(MORE_WAITS + 2);
+        let window = Mutex::new(Window { start: Instant::now(), waited });
+        let thrashing = ReadAhead { in_large_pages: in_large_pages(), window };
         assert!(thrashing.is_by_page(&map, LARGE_PAGE));
+        // But not within the time that counts.
+        if let Some(start) = Instant::now().checked_sub(2 * WINDOW) {
+            let window = Mutex::new(Window { start, waited });
+            let slow = ReadAhead { in_large_pages: in_large_pages(), window };
+            assert_eq!(slow.is_by_page(&map, LARGE_PAGE), !takes_large_pages);
+        }
     }
 
     #[test]
     fn the_answer_is_yes_for_a_while_after_a_wait() {
         let mut waiting = Waiting::default();
+        let mut asked = |pages| {
+            waiting = waiting.ask(|| pages);
+            waiting.waits()
+        };
+        assert!(!asked(0));
+        assert!(asked(1), "a thread that has just begun");
+        let mut waiting = Waiting { spacing: QUESTIONS, ..Waiting::default() };
         let mut asked = |pages| {
             waiting = waiting.ask(|| pages);
             waiting.waits()
