@@ -1,5 +1,12 @@
 //! Models of layers out and in.
 
+#[cfg(feature = "gnn-all")]
+mod evaluator;
+#[cfg(feature = "gnn-all")]
+mod operators;
+#[cfg(feature = "gnn-all")]
+mod outputs;
+
 use prost::Message;
 use redknot_gnn::layers::{GnnError, LayerType, ModelDescription, SageAggregator, Tensor, Weights};
 use redknot_gnn::onnx::{Metadata, OnnxError, export_layers, import_key_model, import_layers};
