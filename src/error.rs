@@ -174,6 +174,15 @@ pub enum Error {
     #[cfg(feature = "gnn")]
     #[error(transparent)]
     Gnn(#[from] redknot_gnn::layers::GnnError),
+    /// A row that a model of layers cannot be trained with or used on.
+    #[cfg(feature = "gnn")]
+    #[error("the row with key {key} {why}")]
+    Row {
+        /// The key of the row.
+        key: String,
+        /// What is wrong with it, and what to do.
+        why: String,
+    },
     /// A model of layers could not be trained.
     #[cfg(all(feature = "train", feature = "gnn"))]
     #[error(transparent)]

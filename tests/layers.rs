@@ -7,8 +7,12 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use redb::ReadableTable;
-use redknot::layers::{GnnError, LayerType, Model, ModelDescription, Weights};
+use redknot::layers::{Adjacency, GnnError, LayerType, Model, ModelDescription, NodeFeatures, Weights};
+#[cfg(feature = "train")]
+use redknot::learn::{LearnError, LearnOptions};
 use redknot::{CollectionDefinition, Database, Error, Graph, GraphOptions, Metric};
+#[cfg(feature = "train")]
+use redknot::{Label, Part};
 
 const DIM: usize = 6;
 const DOCS: CollectionDefinition<'_, u64, ()> = CollectionDefinition::new("docs", DIM, Metric::L2);
@@ -325,9 +329,6 @@ fn what_does_not_fit_is_refused() {
 #[cfg(feature = "train")]
 #[test]
 fn a_classifier_learns_what_neighbours_say() {
-    use redknot::learn::LearnOptions;
-    use redknot::{Label, Part};
-
     // The class of a row is decided by the row that points at it, its own vector says nothing.
     let dir = tempfile::tempdir().unwrap();
     let db = Database::create(dir.path().join("classes.redknot")).unwrap();
@@ -371,4 +372,175 @@ fn a_classifier_learns_what_neighbours_say() {
     let refused =
         graph.layers().train_classifier(&description, &unknown, &options, &|_| ControlFlow::Continue(()));
     assert!(matches!(refused, Err(Error::UnknownKey { .. })));
+}
+
+#[cfg(feature = "train")]
+#[test]
+fn a_classifier_is_trained_on_the_rows_that_are_left() {
+    let world = world(9, false);
+    let graph = world.graph();
+    let description = ModelDescription::new(LayerType::Gcn, 1, DIM, 4, 2);
+    let options = LearnOptions { epochs: 3, ..LearnOptions::default() };
+    let parts = [Part::Training, Part::Validation, Part::Test];
+    let labels: Vec<Label<u64>> = world
+        .vectors
+        .iter()
+        .zip(parts.into_iter().cycle())
+        .map(|((key, row), part)| Label { key: *key, class: u32::from(row[0] > 0.0), part })
+        .collect();
+    let train = |labels: &[Label<u64>]| {
+        graph.layers().train_classifier(&description, labels, &options, &|_| ControlFlow::Continue(()))
+    };
+    let learned = train(&labels).unwrap();
+    // The same once more changes nothing.
+    let twice: Vec<Label<u64>> = labels.iter().chain(&labels[..5]).cloned().collect();
+    assert_eq!(train(&twice).unwrap().weights, learned.weights);
+
+    let refused = |label: Label<u64>, why: &str| {
+        let key = label.key.to_string();
+        let more: Vec<Label<u64>> = labels.iter().cloned().chain([label]).collect();
+        match train(&more) {
+            Err(Error::Row { key: got, why: found }) => {
+                assert_eq!(got, key);
+                assert!(found.contains(why), "{found}");
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let first = labels[0].clone();
+    let both = format!("label {} and label {}", first.class, 1 - first.class);
+    refused(Label { class: 1 - first.class, ..first }, &both);
+    refused(Label { part: Part::Test, ..first }, "both in the training and in the test part");
+    let (few, first) = (&labels[1..], Label { class: 2, ..first });
+    let found = train(&few.iter().cloned().chain([first]).collect::<Vec<_>>()).unwrap_err();
+    assert!(matches!(&found, Error::Row { key, .. } if key == "1"), "{found}");
+    let tight = LearnOptions { memory_bytes: 1000, ..options };
+    let found =
+        graph.layers().train_classifier(&description, &labels, &tight, &|_| ControlFlow::Continue(()));
+    assert!(matches!(found, Err(Error::Learn(LearnError::Memory { limit: 1000, .. }))));
+}
+
+/// Ten rows of which each is linked with each other one, in a collection of 200 of which the others were removed: there is
+/// no pair without a link.
+#[cfg(feature = "train")]
+#[test]
+fn links_are_not_told_from_rows_that_were_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Database::create(dir.path().join("few.redknot")).unwrap();
+    let mut txn = db.begin_write().unwrap();
+    let mut docs = txn.open_collection(DOCS).unwrap();
+    let mut rng = fastrand::Rng::with_seed(4);
+    for key in 0..200 {
+        docs.insert(key, (0..DIM).map(|_| rng.f32()).collect::<Vec<f32>>().as_slice(), ()).unwrap();
+    }
+    (0..190).for_each(|key| assert!(docs.remove(key).unwrap()));
+    let mut graph = txn.create_graph(DOCS, "cites", GraphOptions { directed: false }).unwrap();
+    for a in 190..200 {
+        for b in a + 1..200 {
+            graph.insert_edge(a, b, 1.0, None).unwrap();
+        }
+    }
+    txn.commit().unwrap();
+    let graph = db.begin_read().unwrap().open_graph(DOCS, "cites").unwrap();
+    let description = ModelDescription::new(LayerType::Gcn, 1, DIM, 4, 4);
+    let learned = graph.layers().train_link_prediction(
+        &description,
+        0.1,
+        &LearnOptions { epochs: 2, ..LearnOptions::default() },
+        &|_| ControlFlow::Continue(()),
+    );
+    assert!(matches!(learned, Err(Error::Learn(LearnError::TooDense { .. }))), "{learned:?}");
+}
+
+#[test]
+fn links_are_predicted_by_the_products_of_embeddings() {
+    let world = world(10, false);
+    let graph = world.graph();
+    let model = random_model(LayerType::Gcn);
+    let rows: BTreeMap<u64, Vec<f32>> =
+        graph.layers().message_pass(&model).unwrap().iter().map(|(key, row)| (*key, row.to_vec())).collect();
+    let pairs: Vec<(u64, u64)> = rows.keys().copied().zip(rows.keys().rev().copied()).take(30).collect();
+    let predicted = graph.layers().predict_links(&model, &pairs).unwrap();
+    for ((a, b), got) in pairs.iter().zip(predicted) {
+        let dot: f32 = rows[a].iter().zip(&rows[b]).map(|(x, y)| x * y).sum();
+        assert!((got - 1.0 / (1.0 + (-dot).exp())).abs() < 1e-4, "{got}");
+    }
+    let unknown = graph.layers().predict_links(&model, &[(1, 0)]);
+    assert!(matches!(unknown, Err(Error::UnknownKey { .. })));
+}
+
+#[test]
+fn queries_attend_to_what_the_index_finds() {
+    let world = world(11, true);
+    let graph = world.graph();
+    let description = ModelDescription::new(LayerType::RuVector, 1, DIM, 8, 3);
+    let model = Model::new(&description, &Weights::initialised(&description, 7).unwrap()).unwrap();
+    let query = [0.1, -0.2, 0.3, 0.0, 0.2, -0.1];
+    let docs = world.db.begin_read().unwrap().open_collection(DOCS).unwrap();
+    let layers = graph.layers();
+    let got = layers.attend_query(&model, &query, 5).unwrap();
+    // From the rows that an exact search finds; node numbers are those of the adjacency.
+    let nearest = docs.search(&query).k(5).exact().run().unwrap();
+    let keys = layers.message_pass(&Model::mean(DIM, 1).unwrap()).unwrap().keys().to_vec();
+    assert_eq!(keys.len(), world.vectors.len());
+    let (adjacency, features) = (layers.adjacency().unwrap(), layers.features().unwrap());
+    let node_of = |key: u64| {
+        let mut row = [0.0; DIM];
+        (0..adjacency.nodes())
+            .find(|node| {
+                features.read(*node, &mut row).unwrap();
+                row[..] == world.vectors[&key][..]
+            })
+            .unwrap()
+    };
+    let seeds: Vec<u32> = nearest.hits.iter().map(|hit| node_of(hit.key)).collect();
+    close(&got, &model.attend_query(&adjacency, &features, &query, &seeds).unwrap());
+    assert!(matches!(layers.attend_query(&random_model(LayerType::Gcn), &query, 5), Err(Error::Gnn(_))));
+    assert!(matches!(layers.attend_query(&model, &query, 0), Err(Error::InvalidParameter { .. })));
+}
+
+#[test]
+fn efforts_and_samples_are_bounded() {
+    let world = world(12, true);
+    let graph = world.graph();
+    let query = [0.1; DIM];
+    let model = random_model(LayerType::Gcn);
+    for ef in [0, usize::MAX, u32::MAX as usize] {
+        let found = graph.layers().ef(ef).graphsage_search(&model, &query, 3);
+        assert!(matches!(found, Err(Error::InvalidParameter { name: "ef", .. })), "{found:?}");
+    }
+    let mut description = ModelDescription::new(LayerType::GraphSage, 1, DIM, 8, 3);
+    description.sample_size = Some(u32::MAX as usize);
+    let model = Model::new(&description, &Weights::initialised(&description, 7).unwrap()).unwrap();
+    assert_eq!(graph.layers().graphsage_search(&model, &query, 3).unwrap().len(), 3);
+}
+
+/// Weights of edges that no sum of them can have, and a sum below 0: errors that name the row.
+#[test]
+fn rows_that_a_model_cannot_be_used_on_are_named() {
+    let world = world(13, true);
+    let keys: Vec<u64> = world.vectors.keys().copied().collect();
+    let mut txn = world.db.begin_write().unwrap();
+    let mut heavy = txn.create_graph(DOCS, "heavy", GraphOptions { directed: true }).unwrap();
+    for key in &keys {
+        heavy.insert_edge(*key, keys[2], 3e38, None).unwrap();
+    }
+    let mut negative = txn.create_graph(DOCS, "negative", GraphOptions { directed: true }).unwrap();
+    negative.insert_edge(keys[0], keys[1], -3.0, None).unwrap();
+    txn.commit().unwrap();
+    let read = world.db.begin_read().unwrap();
+    let description =
+        |normalize| ModelDescription { normalize, ..ModelDescription::new(LayerType::Gcn, 1, DIM, 8, 3) };
+    let run = |name: &str, normalize| {
+        let description = description(normalize);
+        let model = Model::new(&description, &Weights::initialised(&description, 7).unwrap()).unwrap();
+        match read.open_graph(DOCS, name).unwrap().layers().message_pass(&model) {
+            Err(Error::Row { key, why }) => (key, why),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (key, why) = run("heavy", false);
+    assert!(key == keys[2].to_string() && why.contains("too large"), "{key} {why}");
+    let (key, why) = run("negative", true);
+    assert!(key == keys[1].to_string() && why.contains("sum to -"), "{key} {why}");
 }

@@ -26,7 +26,7 @@ pub(crate) enum CliError {
     #[error("the file has the collections {}: choose one with --collection", .known.join(", "))]
     WhichCollection { known: Vec<String> },
 
-    #[error("a collection needs {option}: {why}")]
+    #[error("{option} is needed: {why}")]
     Missing { option: &'static str, why: &'static str },
 
     #[error(
@@ -151,7 +151,7 @@ impl CliError {
             #[cfg(all(feature = "train", feature = "gnn"))]
             Self::Label { .. } => 4,
             #[cfg(any(feature = "onnx", feature = "gnn"))]
-            Self::Read { .. } => 5,
+            Self::Read { .. } => 4,
             Self::AnswersDiffer { .. } => 3,
             Self::Demo { .. } => 1,
             Self::Interrupted { .. } => 130,
@@ -191,6 +191,14 @@ fn database_exit_code(error: &redknot::Error) -> u8 {
         Gnn(redknot::layers::GnnError::Source(_)) => 3,
         #[cfg(feature = "gnn")]
         Gnn(_) => 4,
+        #[cfg(feature = "gnn")]
+        Row { .. } => 4,
+        #[cfg(all(feature = "train", feature = "gnn"))]
+        Learn(redknot::learn::LearnError::Gnn(
+            redknot::layers::GnnError::UnknownLayer { .. }
+            | redknot::layers::GnnError::Config { .. }
+            | redknot::layers::GnnError::NotCompiled { .. },
+        )) => 2,
         #[cfg(all(feature = "train", feature = "gnn"))]
         Learn(_) => 4,
         // Queries that nothing can be learned from.

@@ -43,6 +43,14 @@ impl<'v> FileGraph<'v> {
     }
 }
 
+impl FileGraph<'_> {
+    /// Has edges have no features, for models that do not look at them.
+    #[cfg(feature = "train")]
+    pub(super) fn leave_out_features(&mut self) {
+        self.types = 0;
+    }
+}
+
 impl Adjacency for FileGraph<'_> {
     fn nodes(&self) -> u32 {
         self.nodes

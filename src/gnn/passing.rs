@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use redknot_gnn::layers::{GnnError, Model, Options, Progress};
+use redknot_gnn::layers::{Adjacency, GnnError, Model, NodeFeatures, Options, Progress};
 use redknot_index::Reader;
 
 use super::access::{FileGraph, Vectors};
@@ -70,11 +70,15 @@ impl<'g, K: Key> Layers<'g, K> {
     /// layers. Reads the graph and the vectors in place: memory is that of the result and of one layer before it.
     ///
     /// # Errors
-    /// [`Error::Gnn`] where the model takes another width, [`Error::Cancelled`].
+    /// [`Error::Gnn`] where the model takes another width, [`Error::Row`] for a row that its numbers become too large in,
+    /// [`Error::Cancelled`].
     pub fn message_pass(&self, model: &Model) -> Result<Embeddings<K>> {
         let (graph, vectors) = self.open()?;
-        let matrix = model.forward(&graph, &vectors, &self.options()).map_err(from_gnn)?;
+        let matrix = model.forward(&graph, &vectors, &self.options()).map_err(|error| self.explain(error))?;
         let nodes = redknot_index::nodes_in_use(&*self.graph.snapshot, &self.graph.rows.index)?;
+        for node in &nodes {
+            self.check_finite(*node, matrix.row(*node as usize))?;
+        }
         let keys = nodes.iter().map(|node| self.graph.key(*node)).collect::<Result<Vec<_>>>()?;
         Ok(Embeddings::new(keys, nodes, matrix))
     }
@@ -92,6 +96,56 @@ impl<'g, K: Key> Layers<'g, K> {
         let Graph { snapshot, rows, source, .. } = self.graph;
         let graph = FileGraph::open(&**snapshot, rows, source, self.weighted)?;
         Ok((graph, Vectors::new(Reader::open(&**snapshot, &rows.index)?)))
+    }
+
+    /// The edges as a layer of one's own reads them, with [`redknot_gnn::layers::MessagePassingEngine`] or
+    /// [`redknot_gnn::layers::sparse_mm`]: nodes are the internal numbers of the rows, and where rows were removed there are
+    /// nodes without edges.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the file cannot be read.
+    pub fn adjacency(&self) -> Result<impl Adjacency + '_> {
+        Ok(self.open()?.0)
+    }
+
+    /// The vectors as a layer of one's own reads them, by the same numbers.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the file cannot be read.
+    pub fn features(&self) -> Result<impl NodeFeatures + '_> {
+        Ok(self.open()?.1)
+    }
+
+    /// Says of which row an error is.
+    pub(super) fn explain(&self, error: GnnError) -> Error {
+        match error {
+            GnnError::NegativeDegree { node, got } => self.of_row(
+                node,
+                format!(
+                    "has edges to it whose weights sum to {got}: symmetric normalisation needs sums of 0 or more; let the \
+                     weights not count, or set normalize to false in the description of the model"
+                ),
+            ),
+            error => from_gnn(error),
+        }
+    }
+
+    pub(super) fn of_row(&self, node: u32, why: String) -> Error {
+        match self.graph.key(node) {
+            Ok(key) => Error::Row { key: K::show(K::borrow(&key)), why },
+            Err(error) => error,
+        }
+    }
+
+    /// Whether the numbers that a model made of a row are some.
+    pub(super) fn check_finite(&self, node: u32, row: &[f32]) -> Result<()> {
+        match row.iter().find(|x| !x.is_finite()) {
+            Some(got) => Err(self.of_row(
+                node,
+                format!("becomes {got} in the model: its weights, or those of the edges, are too large"),
+            )),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn options(&self) -> Options<'_> {

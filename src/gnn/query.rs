@@ -1,13 +1,13 @@
 //! Models that judge rows by a query.
 
-use redknot_gnn::layers::{Matrix, Model, WithQuery};
+use redknot_gnn::layers::{GnnError, Matrix, Model, WithQuery};
 use redknot_index::{Reader, SearchParams, VectorRef, decode};
 
 use super::passing::{Layers, from_gnn};
 use crate::answer;
 use crate::error::{Error, Result};
 use crate::key::Key;
-use crate::query::check_k;
+use crate::query::{check_ef, check_k};
 
 /// Rows that are ranked by a model for each row that is asked for.
 const CANDIDATES_PER_HIT: usize = 10;
@@ -104,6 +104,50 @@ impl<K: Key> Layers<'_, K> {
         Ok(DifferentiableSearch { hits, embedding: judged.query })
     }
 
+    /// What a model of one RuVector layer makes of `query`, which attends to the `k` rows nearest to it and to those around
+    /// them, a hop farther with each hop of the layer ([`Model::attend_query`]).
+    ///
+    /// # Errors
+    /// [`crate::Error::Gnn`] for a model of another type or of several layers, otherwise as [`Layers::graphsage_search`].
+    pub fn attend_query<'q>(
+        &self,
+        model: &Model,
+        query: impl Into<VectorRef<'q>>,
+        k: usize,
+    ) -> Result<Vec<f32>> {
+        check_k(k)?;
+        let query = self.encode(query.into())?;
+        let near = self.near(&query, k)?;
+        let config = self.graph.rows.index.config();
+        let (graph, vectors) = self.open()?;
+        let query = decode(&query, config.dim, config.element);
+        model.attend_query(&graph, &vectors, &query, &near).map_err(|error| self.explain(error))
+    }
+
+    /// How likely an edge joins the two rows of each pair, 0 to 1, by a model that was trained to tell
+    /// (`Layers::train_link_prediction`): the logistic function of the dot product of their embeddings.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownKey`] for a key without a row, [`crate::Error::Gnn`] where the model takes another width.
+    pub fn predict_links(&self, model: &Model, pairs: &[(K::Ref<'_>, K::Ref<'_>)]) -> Result<Vec<f32>> {
+        let mut nodes = Vec::with_capacity(2 * pairs.len());
+        for (a, b) in pairs {
+            nodes.extend([self.graph.existing(*a)?, self.graph.existing(*b)?]);
+        }
+        let (graph, vectors) = self.open()?;
+        let rows = model.forward_nodes(&graph, &vectors, &nodes, &self.options());
+        let rows = rows.map_err(|error| self.explain(error))?;
+        for (at, node) in nodes.iter().enumerate() {
+            self.check_finite(*node, rows.row(at))?;
+        }
+        let probability = |pair: usize| {
+            let (a, b) = (rows.row(2 * pair), rows.row(2 * pair + 1));
+            let dot: f32 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+            1.0 / (1.0 + (-dot).exp())
+        };
+        Ok((0..pairs.len()).map(probability).collect())
+    }
+
     fn judge_near(&self, model: &Model, query: VectorRef<'_>, k: usize) -> Result<Judged> {
         check_k(k)?;
         let query = self.encode(query)?;
@@ -120,7 +164,10 @@ impl<K: Key> Layers<'_, K> {
 
     /// The nodes nearest to a query, the nearest first.
     fn near(&self, query: &[u8], count: usize) -> Result<Vec<u32>> {
+        check_ef(self.ef)?;
         let reader = Reader::open(&*self.graph.snapshot, &self.graph.rows.index)?;
+        // The sample of a model may be larger than the collection.
+        let count = count.min(reader.live() as usize);
         let found = reader.search(query, SearchParams { k: count, ef: self.ef.max(count) })?;
         Ok(found.neighbors.iter().map(|neighbor| neighbor.id).collect())
     }
@@ -134,9 +181,16 @@ impl<K: Key> Layers<'_, K> {
         let with_query = WithQuery::new(&graph, &vectors, &query, &near[..joined]).map_err(from_gnn)?;
         nodes.push(with_query.node());
         let rows = model.forward_nodes(&with_query, &with_query, &nodes, &self.options());
-        let rows = rows.map_err(from_gnn)?;
+        let rows = rows.map_err(|error| self.explain(error))?;
         nodes.pop();
         let query = rows.row(nodes.len()).to_vec();
+        if let Some(got) = query.iter().find(|x| !x.is_finite()) {
+            let (what, index, got) = ("the embedding of query", 0, *got);
+            return Err(GnnError::NotFinite { what, index, got }.into());
+        }
+        for (at, node) in nodes.iter().enumerate() {
+            self.check_finite(*node, rows.row(at))?;
+        }
         Ok(Judged { nodes, rows, query })
     }
 

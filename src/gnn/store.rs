@@ -26,6 +26,16 @@ pub struct ModelInfo {
     pub bytes: u64,
 }
 
+impl ModelInfo {
+    /// Whether a model can have this name.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`] where it cannot.
+    pub fn check_name(name: &str) -> Result<()> {
+        check_name(name)
+    }
+}
+
 pub(crate) fn read(snapshot: &Snapshot, name: &str) -> Result<Model> {
     let (description, weights) = read_weights(snapshot, name)?;
     Ok(Model::new(&description, &weights)?)
@@ -59,7 +69,7 @@ fn open(snapshot: &Snapshot) -> Result<Option<ReadOnlyTable<&'static str, &'stat
 }
 
 /// Names of the models of a committed state.
-fn names(snapshot: &Snapshot) -> Result<Vec<String>> {
+pub(crate) fn names(snapshot: &Snapshot) -> Result<Vec<String>> {
     let Some(table) = open(snapshot)? else { return Ok(Vec::new()) };
     let pairs = table.iter().map_err(Error::redb)?;
     pairs.map(|pair| Ok(pair.map_err(Error::redb)?.0.value().to_owned())).collect()

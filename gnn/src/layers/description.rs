@@ -1,4 +1,4 @@
-//! What a model of layers is, in the flat form that is written to TOML, to JSON and beside the weights.
+//! What a model of layers is, in the flat form that is written to JSON, by itself and beside the weights.
 
 use serde::{Deserialize, Serialize};
 

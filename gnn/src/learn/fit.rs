@@ -7,7 +7,7 @@ use candle_core::{Tensor, Var};
 use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
 use fastrand::Rng;
 
-use crate::layers::{GnnError, Graph, ModelDescription, Weights};
+use crate::layers::{GnnError, Graph, Model, ModelDescription, Weights};
 
 use super::memory::epoch_bytes;
 use super::network::{Dropout, Input, Network, Prepared};
@@ -24,6 +24,11 @@ pub(super) trait Objective {
 
     /// Score on the test part, if there is one.
     fn test(&self, outputs: &Tensor) -> Result<Option<f64>, LearnError>;
+
+    /// Pairs of rows that are multiplied for the loss.
+    fn pairs(&self) -> usize {
+        0
+    }
 }
 
 /// Trains a model on the whole graph.
@@ -38,12 +43,15 @@ pub(super) fn fit(
     let begun = Instant::now();
     options.check()?;
     check_features(graph, features, model)?;
-    let needed = epoch_bytes(model, graph)?;
+    let needed = epoch_bytes(model, graph, objective.pairs())?;
     if needed > options.memory_bytes {
         return Err(LearnError::Memory { needed, limit: options.memory_bytes });
     }
+    let weights = Weights::initialised(model, options.seed)?;
+    // What this build could not run, it does not train.
+    Model::new(model, &weights)?;
     let descent = Descent {
-        network: Network::new(model, &Weights::initialised(model, options.seed)?)?,
+        network: Network::new(model, &weights)?,
         graph: Prepared::new(graph, model)?,
         input: Input::new(features)?,
         options,

@@ -143,6 +143,10 @@ impl Objective for Links<'_> {
         Ok(loss(outputs, self.training, &others)?.0)
     }
 
+    fn pairs(&self) -> usize {
+        2 * self.training.len().max(self.validation[0].len())
+    }
+
     fn validate(&self, outputs: &Tensor) -> Result<(f32, f64), LearnError> {
         judge(outputs, &self.validation)
     }

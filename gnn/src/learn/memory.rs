@@ -2,12 +2,16 @@
 
 use crate::layers::{GnnError, Graph, LayerDescription, ModelDescription, SageAggregator};
 
-/// Bytes that parameters, values, masks and gradients of an epoch take, estimated from above.
-pub(super) fn epoch_bytes(model: &ModelDescription, graph: &Graph) -> Result<u64, GnnError> {
+/// Bytes that parameters, values, masks and gradients of an epoch take, estimated from above, with so many pairs of rows in the
+/// loss.
+pub(super) fn epoch_bytes(model: &ModelDescription, graph: &Graph, pairs: usize) -> Result<u64, GnnError> {
     let nodes = u64::from(graph.nodes());
     // Some layers add a loop for each node.
     let edges = graph.edges() as u64 + nodes;
-    let values: u64 = model.layers()?.iter().map(|layer| numbers(layer, nodes, edges)).sum();
+    let of_layers: u64 = model.layers()?.iter().map(|layer| numbers(layer, nodes, edges)).sum();
+    // Both rows of a pair, and their product; what the rows of all nodes get back from them.
+    let of_pairs = if pairs == 0 { 0 } else { (3 * pairs as u64 + 4 * nodes) * model.output_dim as u64 };
+    let values = of_layers + of_pairs;
     let parameters: u64 = model
         .parameters()?
         .iter()
@@ -52,16 +56,19 @@ mod tests {
     #[test]
     fn more_of_anything_takes_more() {
         for layer_type in LayerType::ALL {
-            let bytes = |hidden: usize, nodes: u32, edges: u32| {
+            let with_pairs = |hidden: usize, nodes: u32, edges: u32, pairs: usize| {
                 let edges: Vec<(u32, u32)> =
                     (0..edges).map(|edge| (edge % nodes, edge / 7 % nodes)).collect();
                 let graph = Graph::from_edges(nodes, &edges, None, None).unwrap();
-                epoch_bytes(&ModelDescription::new(layer_type, 2, 64, hidden, 8), &graph).unwrap()
+                epoch_bytes(&ModelDescription::new(layer_type, 2, 64, hidden, 8), &graph, pairs).unwrap()
             };
+            let bytes = |hidden, nodes, edges| with_pairs(hidden, nodes, edges, 0);
             assert!(bytes(32, 100, 1000) < bytes(64, 100, 1000));
             assert!(bytes(32, 100, 1000) < bytes(32, 200, 1000));
             assert!(bytes(32, 100, 1000) <= bytes(32, 100, 2000));
             assert!(bytes(32, 100, 1000) > 4 * 100 * (64 + 32 + 8));
+            let pairs = with_pairs(32, 100, 1000, 5000) - bytes(32, 100, 1000);
+            assert!(pairs >= 2 * 4 * 3 * 5000 * 8, "rows, products and gradients");
         }
     }
 }

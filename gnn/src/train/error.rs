@@ -81,7 +81,9 @@ pub enum TrainError {
         min: usize,
     },
     /// Fewer linked nodes than keys pay for.
-    #[error("{got} nodes are linked, expected at least {min}: so few rows are scanned faster than routed")]
+    #[error(
+        "{got} nodes are linked, expected at least {min}: so few rows are scanned faster than routed (rows that were imported are linked by `redknot build`, `Database::build`)"
+    )]
     TooFewNodes {
         /// How many there are.
         got: usize,

@@ -9,7 +9,7 @@ use super::{GraphArgs, ModelArgs};
 use crate::cli::Outcome;
 use crate::cli::error::CliError;
 use crate::cli::output::{self, Report};
-use crate::cli::query::QueryArgs;
+use crate::cli::query::Source;
 use crate::cli::rows::{OnRows, RowKey, RowPayload, with_types_of};
 
 /// Arguments of `redknot gnn search`.
@@ -20,7 +20,11 @@ pub(super) struct SearchArgs {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
-    query: QueryArgs,
+    query: Query,
+
+    /// How many rows to find.
+    #[arg(short, default_value_t = 10)]
+    k: usize,
 
     /// Show the attention that each row gets from the query instead of its similarity, by a softmax of this temperature.
     #[arg(long, value_name = "T")]
@@ -35,11 +39,26 @@ pub(super) struct ScoreArgs {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
-    query: QueryArgs,
+    query: Query,
 
     /// The rows.
     #[arg(required = true, value_name = "KEY")]
     keys: Vec<String>,
+}
+
+/// What rows are compared with.
+#[derive(Debug, clap::Args)]
+struct Query {
+    #[command(flatten)]
+    from: Source,
+
+    /// Row of --vectors, counted from 0.
+    #[arg(long, value_name = "N", requires = "vectors", default_value_t = 0)]
+    row: u64,
+
+    /// Effort of the search for the rows that the query is near to: candidates kept while the graph is searched [default: 64].
+    #[arg(long)]
+    ef: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -75,7 +94,7 @@ impl<K: Serialize + std::fmt::Display> Report for Judged<K> {
 
 /// Runs `redknot gnn search`.
 pub(super) fn search(args: &SearchArgs) -> Result<Outcome, CliError> {
-    judge(&args.graph, &args.model, &args.query, What::Near { temperature: args.temperature })
+    judge(&args.graph, &args.model, &args.query, What::Near { k: args.k, temperature: args.temperature })
 }
 
 /// Runs `redknot gnn score`.
@@ -87,17 +106,12 @@ pub(super) fn score(args: &ScoreArgs) -> Result<Outcome, CliError> {
 #[derive(Clone, Copy)]
 enum What<'a> {
     /// The best of those that are near to it.
-    Near { temperature: Option<f32> },
+    Near { k: usize, temperature: Option<f32> },
     /// Given ones.
     These { keys: &'a [String] },
 }
 
-fn judge(
-    graph: &GraphArgs,
-    model: &ModelArgs,
-    query: &QueryArgs,
-    what: What<'_>,
-) -> Result<Outcome, CliError> {
+fn judge(graph: &GraphArgs, model: &ModelArgs, query: &Query, what: What<'_>) -> Result<Outcome, CliError> {
     let database = graph.database.open_to_read()?;
     let info = graph.collection.find(&database)?;
     with_types_of(&info, Judge { graph, model, query, what, database: &database, info: &info })?;
@@ -107,7 +121,7 @@ fn judge(
 struct Judge<'a> {
     graph: &'a GraphArgs,
     model: &'a ModelArgs,
-    query: &'a QueryArgs,
+    query: &'a Query,
     what: What<'a>,
     database: &'a Database,
     info: &'a CollectionInfo,
@@ -119,15 +133,19 @@ impl OnRows for Judge<'_> {
     fn run<K: RowKey, P: RowPayload>(self) -> Result<(), CliError> {
         let read = self.database.begin_read()?;
         let collection = read.open_collection_named::<K, P>(&self.info.name)?;
-        let query = self.query.read(&self.info.name, &collection)?;
+        let query = self.query.from.read(self.query.row, &self.info.name, &collection)?;
         let model = self.model.open(&read, self.info.config.dim)?;
         let graph = self.graph.open::<K>(&read, &self.info.name)?;
-        let layers = self.query.effort(self.graph.layers(&graph))?;
-        let (query, k) = (query.values.as_vectors(), self.query.k());
+        let layers = self.graph.layers(&graph);
+        let layers = match self.query.ef {
+            Some(ef) => layers.ef(ef),
+            None => layers,
+        };
+        let query = query.values.as_vectors();
         let mut embedding = None;
         let rows = match self.what {
-            What::Near { temperature: None } => layers.graphsage_search(&model, query, k)?,
-            What::Near { temperature: Some(temperature) } => {
+            What::Near { k, temperature: None } => layers.graphsage_search(&model, query, k)?,
+            What::Near { k, temperature: Some(temperature) } => {
                 let found = layers.differentiable_search(&model, query, k, temperature)?;
                 embedding = Some(found.embedding);
                 found.hits

@@ -1,5 +1,6 @@
 //! `redknot gnn message-pass`
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -106,6 +107,10 @@ impl OnRows for Pass<'_> {
         let Pass { args, database, info } = self;
         let interrupt = Interrupt::catch()?;
         let start = Instant::now();
+        if args.to.into.as_ref() == Some(&info.name) {
+            let expected = "another collection: the vectors of this one would be replaced";
+            return Err(CliError::Option { option: "--into", got: info.name.clone(), expected });
+        }
         let mut txn = args.to.into.as_ref().map(|_| database.begin_write()).transpose()?;
         let read = match &txn {
             Some(txn) => txn.last_commit(),
@@ -131,16 +136,16 @@ impl OnRows for Pass<'_> {
             let definition = CollectionDefinition::<K, ()>::new(into, embeddings.dim(), args.metric);
             txn.write_embeddings(definition, &embeddings)?;
         }
-        if let Some(txn) = txn {
-            txn.commit()?;
-        }
+        // Before the commit, so that nothing has changed where a file cannot be written.
         if let Some(path) = &args.to.out {
             let rows = embeddings.iter().map(|(_, row)| row);
             write_with(path, |file| write_matrix(file, embeddings.dim(), rows))?;
         }
         if let Some(path) = &args.to.keys {
-            let lines: String = embeddings.keys().iter().map(|key| format!("{key}\n")).collect();
-            write_whole(path, lines.as_bytes())?;
+            write_whole(path, lines(embeddings.keys())?.as_bytes())?;
+        }
+        if let Some(txn) = txn {
+            txn.commit()?;
         }
         args.graph.output.show(&Passed {
             collection: info.name.clone(),
@@ -152,4 +157,18 @@ impl OnRows for Pass<'_> {
             peak_private_bytes: peak.bytes(),
         })
     }
+}
+
+/// Keys, one a line.
+fn lines<K: Display>(keys: &[K]) -> Result<String, CliError> {
+    let mut lines = String::new();
+    for key in keys {
+        let text = key.to_string();
+        if text.is_empty() || text.contains(['\n', '\r']) {
+            return Err(CliError::Key { key: text, expected: "written one a line: without line breaks" });
+        }
+        lines.push_str(&text);
+        lines.push('\n');
+    }
+    Ok(lines)
 }

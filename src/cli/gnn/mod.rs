@@ -4,6 +4,7 @@ mod classify;
 mod judge;
 mod message_pass;
 mod models;
+mod predict;
 #[cfg(feature = "train")]
 mod train;
 
@@ -43,6 +44,8 @@ enum Command {
     Score(judge::ScoreArgs),
     /// Put every row in a class, by a model.
     Classify(classify::Args),
+    /// Say how likely an edge joins the rows of some pairs, by a model that was trained to tell.
+    Predict(predict::Args),
     /// Train a model to classify rows, or to predict edges, and keep it in the file.
     #[cfg(feature = "train")]
     Train(train::Args),
@@ -59,6 +62,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
         Command::Search(args) => judge::search(args),
         Command::Score(args) => judge::score(args),
         Command::Classify(args) => classify::run(args),
+        Command::Predict(args) => predict::run(args),
         #[cfg(feature = "train")]
         Command::Train(args) => train::run(args),
     }
@@ -75,6 +79,7 @@ pub(super) fn wants_json(args: &Args) -> bool {
         Command::Search(args) => args.graph.output.json,
         Command::Score(args) => args.graph.output.json,
         Command::Classify(args) => args.graph.output.json,
+        Command::Predict(args) => args.graph.output.json,
         #[cfg(feature = "train")]
         Command::Train(args) => args.graph.output.json,
     }
@@ -94,8 +99,8 @@ struct GraphArgs {
     #[arg(long, value_name = "NAME", default_value = graph::HNSW)]
     graph: String,
 
-    /// Let the weights of edges count [default: in graphs that a program made, not in those of nearest neighbours, whose
-    /// weights are distances].
+    /// Let the weights of edges count in models that look at them: gcn [default: in graphs that a program made, not in those
+    /// of nearest neighbours, whose weights are distances].
     #[arg(long, value_name = "BOOL")]
     weighted: Option<bool>,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use redknot::layers::{LayerType, ModelDescription};
 use redknot::learn::{LearnOptions, LearnProgress, LearnReport};
-use redknot::{CollectionInfo, Database, Label, Part};
+use redknot::{CollectionInfo, Database, Label, ModelInfo, Part};
 use serde::Serialize;
 
 use super::GraphArgs;
@@ -78,6 +78,10 @@ pub(super) struct Args {
     /// What all that is random is drawn by.
     #[arg(long, default_value_t = LearnOptions::default().seed)]
     seed: u64,
+
+    /// Memory that training may take: it is refused where more is foreseen.
+    #[arg(long, value_name = "BYTES", default_value_t = LearnOptions::default().memory_bytes)]
+    memory_bytes: u64,
 }
 
 /// What the model is to do.
@@ -88,8 +92,8 @@ struct Task {
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
 
-    /// Predict edges: this share of them is set aside to validate by, and as much to judge by.
-    #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "0.1")]
+    /// Predict edges: this share of them, .1 where none is given, is set aside to validate by, and as much to judge by.
+    #[arg(long, value_name = "SHARE", num_args = 0..=1, require_equals = true, default_missing_value = "0.1")]
     links: Option<f64>,
 }
 
@@ -147,6 +151,8 @@ impl OnRows for Train<'_> {
 
     fn run<K: RowKey, P: RowPayload>(self) -> Result<(), CliError> {
         let Train { args, database, info } = self;
+        // Before hours of training rather than after.
+        ModelInfo::check_name(&args.model)?;
         let labels = args.task.labels.as_deref().map(read_labels::<K>).transpose()?;
         let description = args.description(info.config.dim, labels.as_deref())?;
         let options = args.options();
@@ -202,6 +208,7 @@ impl Args {
             learning_rate: self.learning_rate,
             weight_decay: self.weight_decay,
             seed: self.seed,
+            memory_bytes: self.memory_bytes,
             ..LearnOptions::default()
         }
     }

@@ -81,8 +81,9 @@ struct Built<'a> {
     graph: &'a str,
     rows: u64,
     edges: u64,
-    /// Share of the true neighbours that were found, on the sampled rows; 1 where all rows were compared.
-    recall: f64,
+    /// Share of the true neighbours that were found, on the sampled rows; 1 where all rows were compared, null where none
+    /// were to be.
+    recall: Option<f64>,
     sampled_rows: u64,
     /// Rows with more neighbours than were allowed.
     cut_rows: u64,
@@ -101,9 +102,10 @@ impl Report for Built<'_> {
             self.collection,
             self.seconds
         )?;
-        match self.sampled_rows {
-            0 => writeln!(out, "recall: all rows were compared")?,
-            rows => writeln!(out, "recall {:.4}, on {} rows", self.recall, output::count(rows))?,
+        match (self.recall, self.sampled_rows) {
+            (None, _) => writeln!(out, "recall was not measured")?,
+            (Some(_), 0) => writeln!(out, "recall: all rows were compared")?,
+            (Some(recall), rows) => writeln!(out, "recall {recall:.4}, on {} rows", output::count(rows))?,
         }
         if self.cut_rows > 0 {
             let rows = output::count(self.cut_rows);

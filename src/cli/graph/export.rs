@@ -84,7 +84,7 @@ impl OnRows for Export<'_> {
             let number = K::row_number(key).and_then(|number| i64::try_from(number).ok());
             number.ok_or_else(|| CliError::Key {
                 key: key.to_string(),
-                expected: "below 2^63 to fit in an npy array",
+                expected: "whole numbers below 2^63 to fit in an npy array",
             })
         };
         write_array(&graph, &args.out, &[2, total], |edge| key(&edge.source), |edge| key(&edge.target))?;

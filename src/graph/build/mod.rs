@@ -19,7 +19,7 @@ use super::options::{GraphOrigin, MAX_EDGES_OF_ROW};
 use super::table;
 use crate::catalog::{self, Record, check_name};
 use crate::error::{Error, Result};
-use crate::query::MAX_K;
+use crate::query::{MAX_K, check_threads};
 use near::{Near, Wanted};
 
 /// Rows that one thread searches for before it looks for more; in exact graphs, that are compared with each row at a time.
@@ -37,9 +37,9 @@ pub struct GraphBuildReport {
     pub edges: u64,
     /// Rows that have more neighbours within the distance than were allowed: their nearest were kept. 0 for k-NN graphs.
     pub cut_rows: u64,
-    /// Share of the true neighbours that were found, on a random sample of rows; 1 where all were compared. A neighbour
-    /// as near as the last of the true ones counts as one of them.
-    pub recall: f64,
+    /// Share of the true neighbours that were found, on a random sample of rows; 1 where all were compared, `None` where the
+    /// sample was to be empty. A neighbour as near as the last of the true ones counts as one of them.
+    pub recall: Option<f64>,
     /// Rows of that sample; 0 where all were compared.
     pub sampled_rows: u64,
     /// How long it took, the measurement of recall included.
@@ -156,7 +156,7 @@ impl<'d> GraphBuild<'d> {
         self
     }
 
-    /// Rows that recall is measured on, by comparing them with all others; 1,000 by default.
+    /// Rows that recall is measured on, by comparing them with all others; 1,000 by default, and not at all with 0.
     pub fn recall_sample(mut self, rows: usize) -> Self {
         self.sample = rows;
         self
@@ -209,6 +209,7 @@ impl<'d> GraphBuild<'d> {
 
     fn check(&self) -> Result<()> {
         check_name(&self.graph)?;
+        check_threads(self.threads)?;
         let wrong = |name, got: String, expected| Err(Error::InvalidParameter { name, got, expected });
         if !(1..=MAX_EDGES_OF_ROW).contains(&self.wanted.most) {
             let name = if self.wanted.radius.is_some() { "max_neighbors" } else { "k" };
@@ -235,8 +236,9 @@ impl<'d> GraphBuild<'d> {
         })?;
         let search = start.elapsed();
         let (recall, sampled_rows) = match self.exact {
-            true => (1.0, 0),
-            false => self.measure(reader, &nodes, &lists)?,
+            true => (Some(1.0), 0),
+            false if self.sample == 0 => (None, 0),
+            false => self.measure(reader, &nodes, &lists).map(|(recall, rows)| (Some(recall), rows))?,
         };
         let cut_rows = lists.iter().filter(|near| near.cut).count() as u64;
         let edge = |source: u32, near: &redknot_index::Neighbor| NodeEdge {
