@@ -172,7 +172,7 @@ fn write_keys(storage: &Storage, reader: &Reader<'_>, variant: &Variant) -> Outc
     encode_nodes(reader, &KeyEncoder::new(&variant.model)?, &nodes, &mut keys)?;
     eprintln!("keys of {}: {:.2} s", variant.name, begun.elapsed().as_secs_f64());
     let mut txn = storage.begin_write()?;
-    let array = txn.create_array(ArraySpec::rows(variant.model.key_bytes, PageSize::KIB_4)?)?;
+    let array = txn.create_array(ArraySpec::rows(variant.model.key_bytes, PageSize::KIB_16)?)?;
     txn.push_rows(array, &keys)?;
     txn.commit()?;
     Ok(array)

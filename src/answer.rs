@@ -10,7 +10,7 @@ use crate::collection_mut::stores_nothing;
 use crate::error::{Error, Result};
 use crate::key::{Key, number_of};
 use crate::keys::{self, KeyView};
-use crate::query::{Completeness, Filter, Hit, Request, SearchResult, SearchStats};
+use crate::query::{Ask, Completeness, Filter, Hit, Request, SearchResult, SearchStats};
 use crate::router::Guide;
 
 /// A predicate on nodes.
@@ -33,7 +33,7 @@ impl Answer {
 
 /// Answers `request` from collection `name` in `view`.
 pub(crate) fn run<K: Key>(
-    view: &impl View,
+    view: &impl KeyView,
     name: &str,
     record: &Record,
     guide: &Guide,
@@ -41,28 +41,34 @@ pub(crate) fn run<K: Key>(
 ) -> Result<SearchResult<K::Owned>> {
     let query = encode_query(record, request.query)?;
     let reader = Reader::open(view, &record.index)?;
-    let ask = request.ask(name);
+    let left_out = match request.left_out {
+        Some(key) => node::<K>(view, name, record, key)?,
+        None => None,
+    };
+    let ask = Ask { one_more: left_out.is_some(), ..request.ask(name) };
+    let k = ask.wanted();
+    let finish = |answer| finish::<K>(view, name, record, request, left_out, answer);
     let found = match &request.filter {
         Some(filter) if request.exact => {
-            filtered(view, name, record, filter, |on| reader.search_exact(&query, ask.k, Some(on)))?
+            filtered(view, name, record, filter, |on| reader.search_exact(&query, k, Some(on)))?
         }
         Some(filter) => {
-            let params = SearchParams { k: ask.k, ef: guide.greedy_effort(&ask)? };
+            let params = SearchParams { k, ef: guide.greedy_effort(&ask)? };
             filtered(view, name, record, filter, |on| reader.search_filtered(&query, params, on))?
         }
-        None if request.exact => reader.search_exact(&query, ask.k, None)?,
+        None if request.exact => reader.search_exact(&query, k, None)?,
         None => {
             #[cfg(feature = "routing")]
             if let Some(policy) = request.policy {
-                let params = SearchParams { k: ask.k, ef: guide.greedy_effort(&ask)? };
+                let params = SearchParams { k, ef: guide.greedy_effort(&ask)? };
                 let answer = crate::router::follow(policy, view, reader, record, &query, params)?;
-                return finish::<K>(view, name, record, request, answer);
+                return finish(answer);
             }
             let answer = guide.search(view, &reader, &query, &ask)?;
-            return finish::<K>(view, name, record, request, answer);
+            return finish(answer);
         }
     };
-    finish::<K>(view, name, record, request, Answer::unrouted(found))
+    finish(Answer::unrouted(found))
 }
 
 /// The bytes of a query, as rows are kept.
@@ -101,9 +107,12 @@ fn finish<K: Key>(
     name: &str,
     record: &Record,
     request: &Request<'_, K>,
+    left_out: Option<u32>,
     answer: Answer,
 ) -> Result<SearchResult<K::Owned>> {
-    let Answer { found, key_scores, inferences, routed } = answer;
+    let Answer { mut found, key_scores, inferences, routed } = answer;
+    found.neighbors.retain(|neighbor| Some(neighbor.id) != left_out);
+    found.neighbors.truncate(request.k);
     let radius = request.within.unwrap_or(f32::INFINITY);
     let near = found.neighbors.iter().take_while(|neighbor| neighbor.distance <= radius);
     let keys = record.keys.of_nodes(view, record.key_width)?;

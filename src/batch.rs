@@ -12,7 +12,7 @@ use redknot_index::VectorRef;
 use crate::collection::Collection;
 use crate::error::{Error, Result};
 use crate::key::Key;
-use crate::query::{Depth, Search, SearchResult};
+use crate::query::{Depth, Search, SearchResult, check_threads};
 
 /// Queries under construction: `collection.search_batch(&queries).k(10).run()?`.
 #[must_use = "queries do nothing until they are run"]
@@ -97,6 +97,7 @@ where
     /// Runs the queries; results in their order, each what [`Search::run`] would have found. The first query that is
     /// refused fails the batch.
     pub fn run(self) -> Result<Vec<SearchResult<K::Owned>>> {
+        check_threads(self.threads)?;
         match self.threads {
             Some(threads) if threads.get() == 1 => self.queries.iter().map(|query| self.one(query)).collect(),
             None => self.on_pool(),

@@ -11,6 +11,7 @@ use redknot_storage::{Storage, WriteTxn};
 use crate::catalog;
 use crate::error::Result;
 use crate::graph;
+use crate::query::check_threads;
 use crate::router::Routers;
 
 /// What [`Build::run`] did.
@@ -94,6 +95,7 @@ impl<'d> Build<'d> {
     /// Builds.
     pub fn run(self) -> Result<BuildReport> {
         let start = Instant::now();
+        check_threads(self.options.threads)?;
         let txn = self.storage.begin_write()?;
         let name = self.name.as_str();
         let mut record = catalog::existing_in(&txn, name)?;

@@ -1,6 +1,7 @@
 //! Asking for the nearest rows.
 
 use std::fmt;
+use std::num::NonZero;
 
 #[cfg(feature = "routing")]
 use redknot_gnn::{online::GnnRoutingPolicy, routing::Effort};
@@ -11,6 +12,19 @@ use crate::error::{Error, Result};
 #[cfg(feature = "routing")]
 use crate::explain::{self, Explanation};
 use crate::key::Key;
+
+/// Most threads that one operation starts.
+const MAX_THREADS: usize = 1024;
+
+/// Checks a number of threads.
+pub(crate) fn check_threads(threads: Option<NonZero<usize>>) -> Result<()> {
+    match threads.map(NonZero::get) {
+        Some(got) if got > MAX_THREADS => {
+            Err(Error::InvalidParameter { name: "threads", got: got.to_string(), expected: "1 to 1024" })
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Largest `k`.
 pub const MAX_K: usize = 1 << 20;
@@ -80,6 +94,7 @@ pub(crate) struct Request<'a, K: Key> {
     pub(crate) within: Option<f32>,
     pub(crate) exact: bool,
     pub(crate) filter: Option<Filter<'a, K>>,
+    pub(crate) left_out: Option<K::Ref<'a>>,
     #[cfg(feature = "routing")]
     pub(crate) policy: Option<&'a GnnRoutingPolicy>,
 }
@@ -107,9 +122,16 @@ pub(crate) struct Ask<'a> {
     pub(crate) name: &'a str,
     pub(crate) k: usize,
     pub(crate) depth: Depth,
+    /// Whether one row more is to be found, as one is left out after that.
+    pub(crate) one_more: bool,
 }
 
 impl Ask<'_> {
+    /// How many rows are to be found.
+    pub(crate) fn wanted(&self) -> usize {
+        self.k + usize::from(self.one_more)
+    }
+
     /// The effort of a greedy search, where none was calibrated.
     pub(crate) fn greedy_effort(&self) -> usize {
         match self.depth {
@@ -137,6 +159,7 @@ impl<'a, K: Key> Search<'a, K> {
             within: None,
             exact: false,
             filter: None,
+            left_out: None,
             #[cfg(feature = "routing")]
             policy: None,
         };
@@ -213,6 +236,13 @@ impl<'a, K: Key> Search<'a, K> {
         self
     }
 
+    /// All but the row with this key, for more like a row that is there. Costs next to nothing, where [`Search::filter`]
+    /// has searches be greedy. A key without a row changes nothing.
+    pub fn leave_out(mut self, key: K::Ref<'a>) -> Self {
+        self.request.left_out = Some(key);
+        self
+    }
+
     /// Runs the query.
     pub fn run(self) -> Result<SearchResult<K::Owned>> {
         self.request.check()?;
@@ -224,7 +254,7 @@ impl<'a, K: Key> Search<'a, K> {
     /// Costs far more than the query; searches that are run are not slower for it.
     ///
     /// # Errors
-    /// [`Error::InvalidParameter`] for a query with [`Search::exact`] or [`Search::filter`], otherwise as
+    /// [`Error::InvalidParameter`] for a query with [`Search::exact`], [`Search::filter`] or [`Search::leave_out`], otherwise as
     /// [`Search::run`].
     #[cfg(feature = "routing")]
     pub fn explain(self) -> Result<Explanation<K::Owned>> {
@@ -239,9 +269,7 @@ impl<K: Key> Request<'_, K> {
         check_k(self.k)?;
         let wrong = |name, got: String, expected| Err(Error::InvalidParameter { name, got, expected });
         match self.depth {
-            Depth::Ef(ef) | Depth::Greedy(Some(ef)) if !(1..=MAX_K).contains(&ef) => {
-                return wrong("ef", ef.to_string(), "1 to 1048576");
-            }
+            Depth::Ef(ef) | Depth::Greedy(Some(ef)) => check_ef(ef)?,
             Depth::Recall(recall) if !(recall > 0.0 && recall <= 1.0) => {
                 return wrong("recall", recall.to_string(), "more than 0, at most 1");
             }
@@ -263,8 +291,16 @@ impl<K: Key> Request<'_, K> {
 
     /// What decides how it is answered.
     pub(crate) fn ask<'a>(&self, name: &'a str) -> Ask<'a> {
-        Ask { name, k: self.k, depth: self.depth }
+        Ask { name, k: self.k, depth: self.depth, one_more: false }
     }
+}
+
+/// Checks the effort of a greedy search.
+pub(crate) fn check_ef(ef: usize) -> Result<()> {
+    if (1..=MAX_K).contains(&ef) {
+        return Ok(());
+    }
+    Err(Error::InvalidParameter { name: "ef", got: ef.to_string(), expected: "1 to 1048576" })
 }
 
 pub(crate) fn check_k(k: usize) -> Result<()> {

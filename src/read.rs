@@ -129,6 +129,12 @@ impl ReadTransaction {
         gnn::store::infos(&self.snapshot)
     }
 
+    /// The names of the models of layers that the file holds, which are not read.
+    #[cfg(feature = "gnn")]
+    pub fn model_names(&self) -> Result<Vec<String>> {
+        gnn::store::names(&self.snapshot)
+    }
+
     /// The graphs over a collection, by name.
     ///
     /// # Errors

@@ -117,6 +117,10 @@ pub(crate) fn run(storage: &Storage) -> Result<Report> {
             Err(error) => report.unreadable(&format!("the links of collection {name:?}"), &error.into()),
         }
         features(&snapshot, name, record, &mut report);
+        #[cfg(feature = "routing")]
+        if let Err(error) = crate::router::verify(&snapshot, name, record) {
+            report.unreadable(&format!("the router of collection {name:?}"), &error);
+        }
         if let Err(error) = graphs(&snapshot, name, record, &mut report) {
             report.unreadable(&format!("the graphs over collection {name:?}"), &error);
         }

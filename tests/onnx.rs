@@ -150,7 +150,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
         let error = refused(db, &damaged, &held_out);
         assert!(matches!(error, Error::Onnx(OnnxError::Checksum)), "{error}");
         let error = refused(db, &file, &held_out[..10 * DIM]);
-        assert!(error.to_string().contains("10 queries to calibrate with"), "{error}");
+        assert!(error.to_string().contains("10 different queries to calibrate with"), "{error}");
         let error = refused(db, &file, &held_out[1..]);
         assert!(error.to_string().contains("no whole queries"), "{error}");
         // When the keys are written and measured.

@@ -17,8 +17,8 @@ use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 use redknot::routing::{Effort, Mode};
 use redknot::train::{AttentionOptions, Encoder, PcaOptions, TrainOptions};
 use redknot::{
-    BetweennessOptions, Collection, CollectionDefinition, Database, Element, Error, Freshness, Hit, Metric,
-    RoutingLayout,
+    BetweennessOptions, Collection, CollectionDefinition, Database, Element, Error, Finding, Freshness, Hit,
+    Metric, RoutingLayout, Unrouted,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -272,6 +272,13 @@ fn a_router_that_cannot_be_used_means_greedy_search() {
         assert!(found.iter().all(|found| !found.stats.routed));
         assert_eq!(found.into_iter().map(|found| found.hits).collect::<Vec<_>>(), greedy);
         assert!(matches!(db.router("texts"), Err(Error::Storage(_))), "the damage is said");
+        let findings = db.verify().unwrap().findings;
+        assert!(
+            matches!(&findings[..], [Finding::Unreadable { what, .. }] if what.contains("router")),
+            "{findings:?}"
+        );
+        let error = texts.search(&queries()[..DIM]).k(K).recall(0.9).run().unwrap_err();
+        assert!(matches!(error, Error::NotCalibrated { .. }), "{error}");
         // The collection can still be written, and the router be replaced.
         let mut txn = db.begin_write().unwrap();
         assert!(txn.open_collection(TEXTS).unwrap().remove(0).unwrap());
@@ -444,6 +451,107 @@ fn a_router_that_stays_is_calibrated_anew() {
     panic!("the poor router was better three times");
 }
 
+/// Whichever way a search is asked for.
+#[test]
+fn searches_follow_a_router_that_gains() {
+    let (folder, db) = trained();
+    drop(db);
+    let path = folder.path().join("db");
+    gain(&path);
+    let db = Database::open(&path).unwrap();
+    let texts = texts(&db);
+    let query = &queries()[..DIM];
+    let search = || texts.search(query).k(K);
+    for (found, how) in [
+        (search().run().unwrap(), "by default"),
+        (search().ef(40).run().unwrap(), "by effort"),
+        (search().recall(0.9).run().unwrap(), "by recall"),
+    ] {
+        assert!(found.stats.routed && found.stats.key_scores > 0, "{how}");
+        assert!(found.stats.distances < 200, "{how}: {} distances", found.stats.distances);
+    }
+    assert!(!search().greedy(None).run().unwrap().stats.routed);
+
+    // More like a row that is there.
+    let base = load("base.npy");
+    let like = || texts.search(&base[17 * DIM..][..DIM]).k(K);
+    let found = like().leave_out(17).run().unwrap();
+    assert!(found.stats.routed);
+    assert!(found.hits.len() == K && found.hits.iter().all(|hit| hit.key != 17));
+    let mut exact = like().k(K + 1).exact().run().unwrap();
+    assert_eq!(exact.hits.remove(0).key, 17);
+    assert_eq!(like().leave_out(17).exact().run().unwrap().hits, exact.hits);
+    let (odd, even) =
+        (like().leave_out(17).filter(|key| key % 2 == 1), like().leave_out(17).filter(|key| key % 2 == 0));
+    assert!(odd.run().unwrap().hits.iter().all(|hit| hit.key != 17 && hit.key % 2 == 1));
+    assert_eq!(even.run().unwrap().hits.len(), K);
+    let unknown = like().leave_out(u64::MAX).run().unwrap();
+    assert_eq!((unknown.hits[0].key, unknown.hits.len()), (17, K));
+}
+
+/// The opposite of a text is near to none, though not each is farther from all than any query. Calibrated with queries that were
+/// asked; those that are made up reach farther.
+#[test]
+fn queries_unlike_all_others_are_answered_greedily_with_more_effort() {
+    let (folder, db) = trained();
+    let log: Vec<f32> = queries().iter().map(|&number| number.into()).collect();
+    let options = TrainOptions { steps: 30, ..TrainOptions::default() };
+    db.drop_router("texts").unwrap();
+    db.train_router(TEXTS).queries(&log).options(options).run().unwrap();
+    drop(db);
+    let path = folder.path().join("db");
+    gain(&path);
+    let db = Database::open(&path).unwrap();
+    let texts = texts(&db);
+    let opposites: Vec<i8> = queries().iter().map(|x| x.saturating_neg()).collect();
+    let (mut distances, mut more, mut strange) = (0, 0, 0);
+    for (query, opposite) in queries().chunks_exact(DIM).zip(opposites.chunks_exact(DIM)) {
+        let found = texts.search(opposite).k(K).recall(0.9).run().unwrap();
+        let explained = texts.search(opposite).k(K).recall(0.9).explain().unwrap();
+        assert_eq!(explained.unrouted == Some(Unrouted::Strange), !found.stats.routed);
+        if !found.stats.routed {
+            strange += 1;
+            assert_eq!(explained.greedy.distances, found.stats.distances);
+            more += found.stats.distances;
+            distances += texts.search(query).k(K).greedy(Some(K)).run().unwrap().stats.distances;
+        }
+    }
+    assert!(strange > 0);
+    assert!(more > distances, "{more} {distances}");
+    assert_eq!(texts.routing_metrics().unwrap().strange, strange as u64);
+}
+
+/// What is measured together takes turns: no run drops what another one is about to adopt.
+#[test]
+fn routers_can_be_trained_at_the_same_time() {
+    let (_folder, db) = trained();
+    let options = TrainOptions { queries: 300, steps: 5, ..TrainOptions::default() };
+    let held_out: Vec<f32> = queries()[..60 * DIM].iter().map(|&number| number.into()).collect();
+    std::thread::scope(|scope| {
+        let train = || db.train_router(TEXTS).held_out(&held_out).options(options.clone()).run().unwrap();
+        let handles = [scope.spawn(train), scope.spawn(train), scope.spawn(train)];
+        handles.into_iter().for_each(|handle| drop(handle.join().unwrap()));
+    });
+    assert_eq!(db.verify().unwrap().findings, []);
+    let (_, _, routed) = answers(&texts(&db), Some(WIDE));
+    assert_eq!(routed, queries().len() / DIM);
+    assert!(db.drop_router("texts").unwrap());
+    assert_eq!(db.verify().unwrap().findings, []);
+}
+
+#[test]
+fn a_router_that_is_switched_off_stays_so_when_it_is_trained_again() {
+    let (_folder, db) = trained();
+    db.enable_router("texts", false).unwrap();
+    let held_out: Vec<f32> = queries()[..60 * DIM].iter().map(|&number| number.into()).collect();
+    for steps in [5, 6] {
+        let options = TrainOptions { queries: 300, steps, ..TrainOptions::default() };
+        db.train_router(TEXTS).held_out(&held_out).options(options).run().unwrap();
+        assert!(!db.router("texts").unwrap().unwrap().enabled);
+        assert!(!texts(&db).search(&queries()[..DIM]).run().unwrap().stats.routed);
+    }
+}
+
 #[test]
 fn the_switch_is_kept_and_bad_input_changes_nothing() {
     let (folder, db) = trained();
@@ -467,6 +575,9 @@ fn the_switch_is_kept_and_bad_input_changes_nothing() {
         assert!(matches!(error, Error::Router { .. } | Error::Vector(_)), "{error}");
     }
     assert!(matches!(db.train_router(TEXTS).k(0).run(), Err(Error::InvalidParameter { name: "k", .. })));
+    let same: Vec<f32> = queries().iter().map(|&number| number.into()).collect();
+    let error = db.train_router(TEXTS).queries(&same).held_out(&same[..100 * DIM]).run().unwrap_err();
+    assert!(matches!(&error, Error::Router { why } if why.contains("all among those")), "{error}");
     let cancelled = db.train_router(TEXTS).progress(|_| ControlFlow::Break(())).run();
     assert!(matches!(cancelled, Err(Error::Cancelled)), "{cancelled:?}");
     assert_eq!(db.router("texts").unwrap().unwrap(), before);

@@ -28,6 +28,9 @@ struct Info {
     /// Whether vectors and links are read in place, through a memory map.
     reads_in_place: bool,
     collections: Vec<Collection>,
+    /// Models of layers, by name.
+    #[cfg(feature = "gnn")]
+    models: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,6 +85,10 @@ impl Report for Info {
             self.format,
             if self.reads_in_place { "in place" } else { "as owned copies" }
         )?;
+        #[cfg(feature = "gnn")]
+        if !self.models.is_empty() {
+            writeln!(out, "models of layers: {}", self.models.join(", "))?;
+        }
         if self.collections.is_empty() {
             return writeln!(out, "no collections");
         }
@@ -133,6 +140,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
         format: redknot_storage::FORMAT_VERSION,
         reads_in_place: stats.reads_in_place,
         collections: database.collections()?.into_iter().map(Collection::from).collect(),
+        #[cfg(feature = "gnn")]
+        models: database.begin_read()?.model_names()?,
     })?;
     Ok(Outcome::Done)
 }

@@ -15,6 +15,8 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 pub(crate) struct Progress {
     shown: Shown,
     what: String,
+    /// What follows it where progress is shown.
+    detail: String,
     unit: &'static str,
     start: Instant,
     /// What was done at the start: a build that goes on from a checkpoint did not do that work now.
@@ -37,7 +39,15 @@ impl Progress {
             (false, true) => Shown::Nothing,
         };
         let now = Instant::now();
-        Self { shown, what: what.to_owned(), unit, start: now, base: None, last_line: now }
+        Self {
+            shown,
+            what: what.to_owned(),
+            detail: String::new(),
+            unit,
+            start: now,
+            base: None,
+            last_line: now,
+        }
     }
 
     /// `done` of `total` is done, where the total is known. The first call of a phase says what was done before it.
@@ -56,7 +66,8 @@ impl Progress {
             }
             Shown::Lines if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
-                eprintln!("{}", line(&self.what, self.unit, base..done, total, self.start.elapsed()));
+                let what = format!("{}{}", self.what, self.detail);
+                eprintln!("{}", line(&what, self.unit, base..done, total, self.start.elapsed()));
             }
             Shown::Lines | Shown::Nothing => {}
         }
@@ -68,11 +79,21 @@ impl Progress {
             return;
         }
         self.what = what.to_owned();
+        self.detail.clear();
         self.start = Instant::now();
         self.base = None;
         if let Shown::Bar(bar) = &self.shown {
             bar.reset();
             bar.set_message(what.to_owned());
+        }
+    }
+
+    /// What there is to say of the phase now.
+    #[cfg(feature = "train")]
+    pub(crate) fn detail(&mut self, detail: String) {
+        self.detail = detail;
+        if let Shown::Bar(bar) = &self.shown {
+            bar.set_message(format!("{}{}", self.what, self.detail));
         }
     }
 }

@@ -75,28 +75,6 @@ impl QueryArgs {
         }
     }
 
-    /// How many rows to find.
-    #[cfg(feature = "gnn")]
-    pub(super) fn k(&self) -> usize {
-        self.k
-    }
-
-    /// With as much effort as the command says for the searches that find the neighbours of a query.
-    #[cfg(feature = "gnn")]
-    pub(super) fn effort<'g, K: RowKey>(
-        &self,
-        layers: redknot::Layers<'g, K>,
-    ) -> Result<redknot::Layers<'g, K>, CliError> {
-        if let Some(recall) = self.recall {
-            let expected = "no recall: it is calibrated for searches by distance; give --ef";
-            return Err(CliError::Option { option: "--recall", got: recall.to_string(), expected });
-        }
-        Ok(match self.ef {
-            Some(ef) => layers.ef(ef),
-            None => layers,
-        })
-    }
-
     /// How a reader would name it.
     #[cfg(feature = "routing")]
     pub(super) fn describe(&self) -> String {

@@ -53,9 +53,6 @@ pub(crate) trait RowKey: redknot::Key<Owned: Serialize + Display> {
 
     /// The number of the row that has this key, where row numbers are keys.
     fn row_number(key: &Self::Owned) -> Option<u64>;
-
-    /// Whether `key` is `other`.
-    fn is(key: Self::Ref<'_>, other: &Self::Owned) -> bool;
 }
 
 impl RowKey for u64 {
@@ -78,10 +75,6 @@ impl RowKey for u64 {
 
     fn row_number(key: &u64) -> Option<u64> {
         Some(*key)
-    }
-
-    fn is(key: u64, other: &u64) -> bool {
-        key == *other
     }
 }
 
@@ -107,10 +100,6 @@ impl RowKey for &'static str {
 
     fn row_number(_key: &String) -> Option<u64> {
         None
-    }
-
-    fn is(key: &str, other: &String) -> bool {
-        key == other
     }
 }
 

@@ -42,6 +42,10 @@ struct Found<K> {
     completeness: &'static str,
     distances: u64,
     hops: u64,
+    /// Keys scored by a router.
+    key_scores: u64,
+    /// Whether a router decided where to look.
+    routed: bool,
     search_us: f64,
 }
 
@@ -101,7 +105,7 @@ impl OnRows for SearchOne<'_> {
             search = search.within(radius);
         }
         if let Some(like) = &query.like {
-            search = search.filter(move |key| !K::is(key, like));
+            search = search.leave_out(K::borrow(like));
         }
         let start = Instant::now();
         let result = search.run()?;
@@ -118,6 +122,8 @@ impl OnRows for SearchOne<'_> {
             completeness: completeness(result.completeness),
             distances: result.stats.distances,
             hops: result.stats.hops,
+            key_scores: result.stats.key_scores,
+            routed: result.stats.routed,
             search_us,
         })
     }

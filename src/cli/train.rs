@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use redknot::routing::Level;
-use redknot::train::{AttentionOptions, Encoder, PcaOptions, TrainOptions, TrainPhase};
+use redknot::train::{AttentionOptions, Encoder, Losses, PcaOptions, TrainOptions, TrainPhase};
 use redknot::{Ablated, Database, RouterProgress, Training, TrainingReport};
 use serde::Serialize;
 
@@ -245,14 +245,21 @@ pub(super) fn train(
 fn show(progress: &mut Progress, step: RouterProgress) {
     match step {
         RouterProgress::Learning(step) => {
-            progress.phase(match step.phase {
+            let phase = match step.phase {
                 TrainPhase::Trajectories => "collecting trajectories",
                 TrainPhase::Exact => "comparing queries with rows",
                 TrainPhase::Nodes => "gathering nodes",
                 TrainPhase::Fit => "fitting",
                 TrainPhase::Attend => "fitting attention",
                 _ => "train",
-            });
+            };
+            progress.phase(phase);
+            if let Some(Losses { training, held_out, order, .. }) = step.losses {
+                progress.detail(format!(
+                    ", loss {training:.4}, of held-out queries {held_out:.4} with {:.1} % of near pairs in order",
+                    100.0 * order
+                ));
+            }
             progress.set(step.done as u64, Some(step.total as u64));
         }
         RouterProgress::Keys => progress.phase("making keys"),

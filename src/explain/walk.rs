@@ -35,7 +35,6 @@ pub(crate) fn run<K: Key>(
         k: request.k,
         radius: request.within.unwrap_or(f32::INFINITY),
     };
-    let (greedy, greedy_steps) = explain.greedy(shown.greedy)?;
     let mut routed = None;
     if let Some(effort) = shown.effort {
         // Where a query is too far away to be routed, what the router would have done is shown all the same.
@@ -54,11 +53,13 @@ pub(crate) fn run<K: Key>(
         }
     }
 
+    let ef = if unrouted == Some(Unrouted::Strange) { shown.for_strangers } else { shown.greedy };
+    let (greedy, greedy_steps) = explain.greedy(ef)?;
     let mut places = Places::default();
     places.add(&greedy_steps);
     routed.iter().for_each(|((_, steps), _)| places.add(steps));
     let (nodes, plane_share) = explain.nodes::<K>(view, &places.nodes)?;
-    let greedy = explain.walk::<K>(view, greedy, Plan::Greedy(shown.greedy), &greedy_steps, &places)?;
+    let greedy = explain.walk::<K>(view, greedy, Plan::Greedy(ef), &greedy_steps, &places)?;
     let router = routed
         .map(|((found, steps), effort)| explain.walk::<K>(view, found, Plan::Routed(effort), &steps, &places))
         .transpose()?;
@@ -209,11 +210,12 @@ fn read(row: &[u8], config: &IndexConfig, out: &mut [f32]) {
 
 /// Refuses what is answered without following the graph.
 pub(crate) fn check<K: Key>(request: &Request<'_, K>) -> Result<()> {
-    let got = match (request.exact, &request.filter) {
-        (true, _) => "an exact search",
-        (_, Some(_)) => "a filtered search",
+    let got = match (request.exact, &request.filter, request.left_out) {
+        (true, ..) => "an exact search",
+        (_, Some(_), _) => "a filtered search",
+        (.., Some(_)) => "a search that leaves a row out",
         _ => return Ok(()),
     };
-    let expected = "a search that nothing but the graph answers: leave out exact and filter";
+    let expected = "a search that nothing but the graph answers: without exact, filter and leave_out";
     Err(Error::InvalidParameter { name: "explain", got: got.into(), expected })
 }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+#[cfg(any(feature = "train", feature = "onnx"))]
+use parking_lot::MutexGuard;
 use parking_lot::{Mutex, RwLock};
 use redknot_gnn::routing::{KeyEncoder, KeyModel, Landmarks, ModelError, ResidentGraph, Router};
 use redknot_storage::{Rows, Snapshot, View, WriteTxn};
@@ -37,12 +39,23 @@ pub(crate) struct Resident {
 
 /// The routers of an open file, by collection.
 #[derive(Debug, Default)]
-pub(crate) struct Routers(Mutex<HashMap<String, Option<Arc<Loaded>>>>);
+pub(crate) struct Routers {
+    loaded: Mutex<HashMap<String, Option<Arc<Loaded>>>>,
+    /// Held by who measures models and adopts one.
+    #[cfg(any(feature = "train", feature = "onnx"))]
+    turn: Mutex<()>,
+}
 
 impl Routers {
+    /// Waits until nobody else measures models and adopts one, and keeps others waiting while what is returned lives.
+    #[cfg(any(feature = "train", feature = "onnx"))]
+    pub(super) fn take_turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock()
+    }
+
     /// The router that `keys` belongs to. `None` where it cannot be used: that is logged once, and searches are greedy.
     pub(crate) fn get(&self, snapshot: &Snapshot, name: &str, keys: RouterKeys) -> Option<Arc<Loaded>> {
-        let cached = self.0.lock().get(name).cloned();
+        let cached = self.loaded.lock().get(name).cloned();
         if let Some(Some(loaded)) = &cached
             && (loaded.keys.serial, loaded.keys.keys) == (keys.serial, keys.keys)
         {
@@ -57,7 +70,7 @@ impl Routers {
                 None
             }
         };
-        self.0.lock().insert(name.into(), loaded.clone());
+        self.loaded.lock().insert(name.into(), loaded.clone());
         loaded
     }
 
@@ -126,6 +139,11 @@ impl Loaded {
             resident: RwLock::default(),
         })
     }
+}
+
+/// Whether the router of a collection, if it has one, can be used: its model and its landmarks are read.
+pub(crate) fn verify(snapshot: &Snapshot, name: &str, record: &Record) -> Result<()> {
+    record.router.map_or(Ok(()), |keys| Loaded::load(snapshot, name, keys).map(drop))
 }
 
 /// The router of a model whose searches enter the graph at `landmarks`, with the keys that `rows` has of these.

@@ -1,5 +1,6 @@
 //! The gate that every new router has to pass.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use redknot_gnn::routing::{
@@ -88,6 +89,8 @@ impl<'d> Gate<'d> {
         held_out: &Questions,
         about: impl FnOnce(&Measurements) -> (Training, Vec<Ablated>),
     ) -> Result<Verdict> {
+        // Candidates of another run would be dropped, and what is there replaced while it is measured against.
+        let _turn = self.routers.take_turn();
         let (mut candidates, mut measured) = match self.measure(entrants, held_out) {
             Ok(measured) => measured,
             Err(error) => {
@@ -137,9 +140,12 @@ impl<'d> Gate<'d> {
         record: &Record,
         queries: &[f32],
     ) -> Result<Questions> {
-        let rows = encode_all(queries, &record.index.config())?;
+        let mut rows = encode_all(queries, &record.index.config())?;
+        // The same query once more says nothing, and would make the recall seem surer than it is.
+        let mut seen = HashSet::with_capacity(rows.len());
+        rows.retain(|row| seen.insert(row.clone()));
         let instead = "give ten times as many to train with, or others to hold out";
-        check_count(rows.len(), "queries to calibrate with", instead)?;
+        check_count(rows.len(), "different queries to calibrate with", instead)?;
         Questions::answer(reader, rows, self.k, &|| self.go_on(RouterProgress::Calibrating))
     }
 
@@ -243,11 +249,22 @@ impl<'d> Gate<'d> {
     fn adopt(&self, model: &KeyModel, mut router: RouterRecord, mut keys: ArrayId, epoch: u64) -> Result<()> {
         let mut txn = self.storage.begin_write()?;
         let mut record = catalog::existing_in(&txn, &self.name)?;
-        catalog::keep_candidate(&mut txn, &self.name, keys)?;
-        if record.index.epoch() != epoch {
-            // Somebody wrote meanwhile.
+        if let Some(there) = record.router
+            && let Some(loaded) = self.routers.get(&txn.base().clone(), &self.name, there)
+        {
+            // Who switched the router off does so for the next one as well.
+            router.enabled = loaded.record.enabled;
+        }
+        let is_there = txn.array(keys).is_ok();
+        if is_there {
+            catalog::keep_candidate(&mut txn, &self.name, keys)?;
+        }
+        if record.index.epoch() != epoch || !is_there {
+            // Somebody wrote meanwhile, or dropped the collection and made another of that name.
             let encoder = KeyEncoder::new(model).map_err(|error| from_route(error.into()))?;
-            txn.drop_array(keys)?;
+            if is_there {
+                txn.drop_array(keys)?;
+            }
             keys = make_keys(&mut txn, &record.index, &encoder)?;
             router.landmarks = landmarks(&**txn.base(), &record.index)?;
         }

@@ -24,6 +24,14 @@ pub(crate) struct Guide {
     resident: Option<Arc<Resident>>,
 }
 
+/// What came of following the keys. Without an answer, greedy search has it.
+enum Routing {
+    Found(Answer),
+    /// The query is unlike those that the calibration was made with.
+    Strange,
+    Failed,
+}
+
 /// What an explanation shows.
 #[derive(Debug)]
 pub(crate) struct Shown {
@@ -31,6 +39,8 @@ pub(crate) struct Shown {
     pub(crate) unrouted: Option<Unrouted>,
     /// Effort of greedy search.
     pub(crate) greedy: usize,
+    /// The same for a query unlike those that the calibration was made with.
+    pub(crate) for_strangers: usize,
     /// Effort of the router, where its keys can be followed.
     pub(crate) effort: Option<Effort>,
 }
@@ -54,14 +64,13 @@ impl Guide {
     ) -> Result<Answer> {
         let greedy = match self.plan(ask)? {
             Plan::Greedy(ef) => ef,
-            Plan::Routed(effort) => {
-                if let Some(answer) = self.route(view, reader, query, ask.k, &effort) {
-                    return Ok(answer);
-                }
-                self.greedy_effort(ask)?
-            }
+            Plan::Routed(effort) => match self.route(view, reader, query, ask.wanted(), &effort) {
+                Routing::Found(answer) => return Ok(answer),
+                Routing::Strange => self.effort_for_strangers(ask)?,
+                Routing::Failed => self.greedy_effort(ask)?,
+            },
         };
-        let found = reader.search(query, SearchParams { k: ask.k, ef: greedy })?;
+        let found = reader.search(query, SearchParams { k: ask.wanted(), ef: greedy })?;
         Ok(Answer::unrouted(found))
     }
 
@@ -73,11 +82,24 @@ impl Guide {
         }
     }
 
+    /// The same for a query unlike those that the calibration was made with. What reaches a recall for those says little here:
+    /// the effort is the one that misses half as much of them.
+    fn effort_for_strangers(&self, ask: &Ask) -> Result<usize> {
+        match ask.depth {
+            Depth::Recall(recall) => {
+                let calibration = self.calibration(ask, recall)?;
+                Ok(calibration.greedy_effort(recall.midpoint(1.0)).max(ask.k))
+            }
+            _ => self.greedy_effort(ask),
+        }
+    }
+
     /// Why greedy search would answer `ask`, and the efforts at which both ways of searching give as much.
     pub(crate) fn shown(&self, ask: &Ask) -> Result<Shown> {
         let (plan, greedy) = (self.plan(ask)?, self.greedy_effort(ask)?);
         let Some(loaded) = self.loaded.as_deref() else {
-            return Ok(Shown { unrouted: Some(Unrouted::NoRouter), greedy, effort: None });
+            let for_strangers = greedy;
+            return Ok(Shown { unrouted: Some(Unrouted::NoRouter), greedy, for_strangers, effort: None });
         };
         let calibration = &loaded.record.calibration;
         let unrouted = match (self.keys, plan, ask.depth) {
@@ -94,7 +116,8 @@ impl Guide {
             (_, Depth::Recall(recall)) => calibration.routed_effort(recall),
             _ => calibration.routed_effort(calibration.greedy_recall(greedy)),
         };
-        Ok(Shown { unrouted, greedy, effort: self.keys.map(|_| effort) })
+        let for_strangers = self.effort_for_strangers(ask)?;
+        Ok(Shown { unrouted, greedy, for_strangers, effort: self.keys.map(|_| effort) })
     }
 
     /// The router and its keys, where they agree with the index.
@@ -138,7 +161,7 @@ impl Guide {
         })
     }
 
-    /// Follows the keys. `None` where that fails: greedy search answers then.
+    /// Follows the keys.
     fn route(
         &self,
         view: &impl View,
@@ -146,8 +169,8 @@ impl Guide {
         query: &[u8],
         k: usize,
         effort: &Effort,
-    ) -> Option<Answer> {
-        let (loaded, keys) = (self.loaded.as_deref()?, self.keys?);
+    ) -> Routing {
+        let (Some(loaded), Some(keys)) = (self.loaded.as_deref(), self.keys) else { return Routing::Failed };
         let rows = view.rows(keys).map_err(RouteError::Keys);
         let resident = self.resident.as_deref().map(|resident| &resident.graph);
         let keys = rows.map(|rows| Keys::new(rows).with_resident(resident));
@@ -162,16 +185,16 @@ impl Guide {
                     distances: routed.distances,
                     hops: routed.hops,
                 };
-                Some(Answer { found, key_scores, inferences: 0, routed: true })
+                Routing::Found(Answer { found, key_scores, inferences: 0, routed: true })
             }
             Err(RouteError::Strange { .. }) => {
                 loaded.counts.count_strange();
-                None
+                Routing::Strange
             }
             Err(error) => {
                 loaded.counts.count_fallback();
                 tracing::debug!(%error, "a search could not be routed and is answered greedily");
-                None
+                Routing::Failed
             }
         }
     }

@@ -26,7 +26,7 @@ mod switch;
 #[cfg(feature = "train")]
 mod train;
 
-pub(crate) use cache::Routers;
+pub(crate) use cache::{Routers, verify};
 pub use drift::{Drift, DriftLevel, DriftReport, RouterDrift};
 #[cfg(feature = "onnx")]
 pub(crate) use export::export;

@@ -1,5 +1,6 @@
 //! Training a router on the database itself.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -195,6 +196,10 @@ impl<'d> RouterTraining<'d> {
         };
         let made_up;
         let (training, held_out) = match (source, self.held_out) {
+            (Some(training), Some(held_out)) if are_among(held_out, training, dim) => {
+                let why = "the queries to calibrate with are all among those to learn from: hold out others";
+                return Err(Error::Router { why: why.into() });
+            }
             (training, Some(held_out)) => (training, held_out),
             (Some(queries), None) => {
                 let count = queries.len() / dim;
@@ -244,6 +249,13 @@ impl<'d> RouterTraining<'d> {
         let decoded = |query: Arc<[u8]>| decode(&query, config.dim, config.element);
         Ok(Some(queries.into_iter().flat_map(decoded).collect()))
     }
+}
+
+/// Whether each of these queries is one of those.
+fn are_among(these: &[f32], those: &[f32], dim: usize) -> bool {
+    let bits = |query: &[f32]| query.iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
+    let those: HashSet<Vec<u32>> = those.chunks(dim).map(bits).collect();
+    these.chunks(dim).all(|query| those.contains(&bits(query)))
 }
 
 /// Models, and what they are calibrated with.

@@ -39,7 +39,7 @@ impl Guide {
         query: &[u8],
         ask: &Ask,
     ) -> Result<Answer> {
-        let found = reader.search(query, SearchParams { k: ask.k, ef: self.greedy_effort(ask)? })?;
+        let found = reader.search(query, SearchParams { k: ask.wanted(), ef: self.greedy_effort(ask)? })?;
         Ok(Answer::unrouted(found))
     }
 

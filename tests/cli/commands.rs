@@ -45,7 +45,7 @@ fn people_get_text() {
     let scratch = Scratch::with_points(&rows(100, 4, 2));
     for (words, part) in [
         ("info db", "points"),
-        ("search db --like 3 -k 5", "5 rows, exact, 99 distances"),
+        ("search db --like 3 -k 5", "5 rows, approximate, "),
         ("get db 3 --vector", "(no payload)"),
         ("delete db 3", "deleted 1 rows of points"),
         ("verify db", "links, clean"),

@@ -130,7 +130,8 @@ impl<'v> Reader<'v> {
     ) -> Result<Found, Error> {
         self.check_query(query)?;
         SCRATCHES.with(|scratch| {
-            let ef = params.ef.max(params.k);
+            // No more than there are can be kept.
+            let ef = params.ef.max(params.k).min(self.record.live.max(1) as usize);
             let found = self.search_graph(query, ef, params.k, scratch, trace)?;
             self.complete(query, params.k, found)
         })

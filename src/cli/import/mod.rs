@@ -189,7 +189,7 @@ fn existing_target<'a>(args: &'a Args, info: &CollectionInfo) -> Result<NewColle
 fn new_target<'a>(args: &'a Args, file: &VectorFile) -> Result<NewCollection<'a>, CliError> {
     let metric = args.metric.ok_or(CliError::Missing {
         option: "--metric",
-        why: "there is none of this name yet; say how distances are computed: l2, cosine, ip, l1 or hamming",
+        why: "there is no collection of this name yet; say how distances are computed: l2, cosine, ip, l1 or hamming",
     })?;
     Ok(NewCollection {
         name: &args.collection,
