@@ -5,10 +5,12 @@
     redknot trajectories photos.redknot --queries log.npy --out paths
     python train_routing_model.py paths --out routing.onnx
     python train_routing_model.py paths --model linear --out routing.json
+    python train_routing_model.py paths --model projection --out router.onnx
 
 `--model gat` and `--model mlp` write an ONNX file with the inputs node_features [1, node_dim], edge_features [E, edge_dim]
 and query [1, dim] and the output edge_scores [E], shares from 0 to 1; `--model linear` writes the weights of
-`redknot::online::LinearScorer` as JSON. docs/TRAJECTORIES.md describes the input.
+`redknot::online::LinearScorer` as JSON; `--model projection` writes the projections of a key router, for
+`redknot router photos.redknot --import router.onnx`. docs/TRAJECTORIES.md describes the input, docs/ONNX.md the files.
 
 Needs torch and numpy; for ONNX also onnx and onnxscript, and onnxruntime to check the file that was written.
 """
@@ -17,6 +19,7 @@ import argparse
 import json
 import pathlib
 import time
+import typing
 
 import numpy
 import torch
@@ -25,6 +28,7 @@ from torch.nn import functional
 
 FORMAT = 1
 NUMBERS = 4  # of a node beside its vector, and of an edge
+STEPS = [0.2, 0.25, 0.3, 0.37, 0.45, 0.55, 0.7, 0.85, 1.0, 1.1]  # tried for a slot of a key, in standard deviations
 FAR = 20.0  # a target so many times as far from the query as the node is as bad as any that is farther
 
 
@@ -195,7 +199,77 @@ class Linear(nn.Module):
                 "pull": functional.softplus(self.pull).item(), "gaps": gaps}
 
 
-def loss_of(model, batch, consistency):
+def kept_of(x, step):
+    """What a slot keeps of coordinates: the nearest of four levels. A step of 0 keeps nothing."""
+    return ((x / step.clamp(min=1e-30)).floor().clamp(-2, 1) + 0.5) * step
+
+
+class Projection(nn.Module):
+    """The projections of a key router, and the estimates of squared distances that its keys yield (`KeyModel` of redknot;
+    lambda is 0, since the trajectories have no means of neighbours).
+
+    All principal axes together would keep every distance: what loses the order are the slots of a key, of two bits each.
+    So the projections learn through the slots, which pass gradients on unchanged (Bengio et al. 2013). What a file of
+    projections does not hold, slots and kappa, an import fits to the collection in much the same way."""
+
+    def __init__(self, vectors):
+        super().__init__()
+        vectors = torch.tensor(vectors[:: max(1, len(vectors) // 20000)])
+        dim = vectors.shape[1]
+        self.register_buffer("mean", vectors.mean(0))
+        self.register_buffer("sample", vectors - self.mean, persistent=False)
+        # Of a key as redknot makes it by default; two of its bytes are the bias, each other one holds four slots.
+        self.slots = ((32 if dim <= 128 else 64) - 2) * 4
+        axes = torch.linalg.eigh(self.sample.T @ self.sample).eigenvectors.flip(1).T
+        axes = axes[self.fill_slots(axes)[0] > 0]
+        self.nodes, self.queries = nn.Parameter(axes), nn.Parameter(axes.clone())
+        self.kappa = nn.Parameter(torch.tensor(0.3))
+        self.eval()
+
+    def train(self, mode=True):
+        """Judging fills the slots anew, since an import will; they stay while projections learn."""
+        if not mode:
+            self.steps = self.fill_slots(self.nodes)
+        return super().train(mode)
+
+    @torch.no_grad()
+    def fill_slots(self, nodes):
+        """Steps of the first slots of all coordinates, of the second ones, and so on; 0 where there is none. Each slot goes
+        to the coordinate with the largest variance left, with the step that leaves the least of it."""
+        left = (self.sample @ nodes.T).T.contiguous()
+        variances = left.square().mean(1)
+        steps = [[] for _ in left]
+        for _ in range(self.slots):
+            at = int(variances.argmax())
+            tried = torch.tensor(STEPS, device=left.device)[:, None] * variances[at].sqrt()
+            rest = left[at] - kept_of(left[at], tried)
+            best = int(rest.square().mean(1).argmin())
+            steps[at].append(tried[best].item())
+            left[at] = rest[best]
+            # A slot that helps no further must not be chosen for ever.
+            variances[at] = min(rest[best].square().mean(), 0.9999 * variances[at])
+        depth = max(map(len, steps))
+        return torch.tensor([row + [0.0] * (depth - len(row)) for row in steps], device=left.device).T
+
+    def forward(self, node, edges, query, mask=None):
+        """Estimates of the squared distances of the links' targets from the query, less what all links share."""
+        x, q = edges[:, :, NUMBERS:] - self.mean, query - self.mean
+        coordinates = x @ self.nodes.T
+        kept = torch.zeros_like(coordinates)
+        for step in self.steps:
+            kept = kept + kept_of(coordinates.detach() - kept, step)
+        kept = coordinates + (kept - coordinates).detach()
+        length = kept.square().sum(2)
+        bias = length + self.kappa * (x.square().sum(2) - length)
+        return bias - 2 * (kept @ (q @ self.queries.T)[:, :, None]).squeeze(2)
+
+    def distances(self, edges, query):
+        """What is estimated, less the same: the scale of a key's bias, which edge_distance has under l2 only."""
+        x, q = edges[:, :, NUMBERS:] - self.mean, query - self.mean
+        return x.square().sum(2) - 2 * (x @ q[:, :, None]).squeeze(2)
+
+
+def loss_of_scores(model, batch, options):
     """Binary cross-entropy with the labels, and how far scores are from falling with the distance of the target: both
     centred per step, since only the order within a step matters, and weighted to the near targets."""
     node, edges, query, labels, distances, mask = batch
@@ -208,47 +282,80 @@ def loss_of(model, batch, consistency):
     nearness = 1 / (1 + (distances - nearest) / (spread + 1e-9))
     center = lambda x: x - (x * weight).sum(1, keepdim=True) / count
     off = (center(logits.sigmoid()) - center(nearness)) ** 2 * nearness * weight
-    return bce + consistency * off.sum() / (nearness * weight).sum(), logits
+    return bce + options.consistency * off.sum() / (nearness * weight).sum(), logits
 
 
-def evaluate(model, trajectories, steps, options):
-    """Loss, and the share of right links among the --top-k with the highest scores (of those that could be there)."""
+def right_links(logits, batch, options):
+    """How many right links are among the --top-k with the highest scores, and how many could be there."""
+    labels, mask = batch[3], batch[5]
+    best = logits.masked_fill(~mask, -torch.inf).topk(min(options.top_k, logits.shape[1]), dim=1).indices
+    right = labels * mask
+    return right.gather(1, best).sum().item(), right.sum(1).clamp(max=options.top_k).sum().item()
+
+
+def loss_of_estimates(model, batch, options):
+    """How far the links that estimates choose are from those that distances do (listwise, Cao et al. 2007): the divergence
+    of softmax(-estimate / t) from softmax(-distance / t). The same t on both sides keeps estimates in the unit of
+    distances, which the bias of a key is in."""
+    node, edges, query, _, _, mask = batch
+    estimates = model(node, edges, query, mask)
+    distances = model.distances(edges, query)
+    nearest = distances.masked_fill(~mask, torch.inf).amin(1, keepdim=True)
+    spread = ((distances - nearest) * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True)
+    chances = lambda x: (-x / (options.temperature * spread + 1e-9)).masked_fill(~mask, -1e9).log_softmax(1)
+    return functional.kl_div(chances(estimates), chances(distances), reduction="batchmean", log_target=True), estimates
+
+
+def ordered_pairs(estimates, batch, options):
+    """How many pairs of links of a step the estimates put in the order of the distances, and how many there are."""
+    distances, mask = batch[4], batch[5]
+    nearer = (distances[:, :, None] < distances[:, None]) & mask[:, :, None] & mask[:, None]
+    return (nearer & (estimates[:, :, None] < estimates[:, None])).sum().item(), nearer.sum().item()
+
+
+class Goal(typing.NamedTuple):
+    """What a model learns from and is judged by."""
+
+    loss: typing.Callable
+    count: typing.Callable
+    counted: str
+
+
+def evaluate(model, goal, trajectories, steps, options):
+    """Loss, and the share of what is right of what could be."""
     model.eval()
-    total, kept, possible, batches = 0.0, 0, 0, 0
+    total, right, possible, batches = 0.0, 0, 0, 0
     with torch.no_grad():
         for start in range(0, len(steps), options.batch):
             batch = trajectories.batch(steps[start : start + options.batch], options.device)
-            loss, logits = loss_of(model, batch, options.consistency)
-            labels, mask = batch[3], batch[5]
-            best = logits.masked_fill(~mask, -torch.inf).topk(min(options.top_k, logits.shape[1]), dim=1).indices
-            right = (labels * mask).sum(1)
-            kept += (labels * mask).gather(1, best).sum().item()
-            possible += right.clamp(max=options.top_k).sum().item()
+            loss, outputs = goal.loss(model, batch, options)
+            counts = goal.count(outputs, batch, options)
+            right, possible = right + counts[0], possible + counts[1]
             total, batches = total + loss.item(), batches + 1
     model.train()
-    return total / max(batches, 1), kept / max(possible, 1)
+    return total / max(batches, 1), right / max(possible, 1)
 
 
-def train(model, trajectories, training, held_out, options):
+def train(model, goal, trajectories, training, held_out, options):
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     random = numpy.random.default_rng(options.seed)
-    best, state, since = (float("inf"), 0.0), None, 0
+    state_of = lambda: {name: value.clone() for name, value in model.state_dict().items()}
+    best, state, since = evaluate(model, goal, trajectories, held_out, options), state_of(), 0
+    print(f"untrained: held-out loss {best[0]:.4f}, {best[1]:.1%} {goal.counted}", flush=True)
     for epoch in range(options.epochs):
         start, order = time.time(), random.permutation(training)
         for first in range(0, len(order), options.batch):
             batch = trajectories.batch(numpy.sort(order[first : first + options.batch]), options.device)
-            loss, _ = loss_of(model, batch, options.consistency)
+            loss, _ = goal.loss(model, batch, options)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
-        loss, kept = evaluate(model, trajectories, held_out, options)
-        print(f"epoch {epoch}: held-out loss {loss:.4f}, {kept:.1%} of the right links among the best {options.top_k}, "
-              f"{time.time() - start:.1f} s", flush=True)
+        loss, right = evaluate(model, goal, trajectories, held_out, options)
+        print(f"epoch {epoch}: held-out loss {loss:.4f}, {right:.1%} {goal.counted}, {time.time() - start:.1f} s", flush=True)
         since += 1
         if loss < best[0]:
-            best, since = (loss, kept), 0
-            state = {name: value.clone() for name, value in model.state_dict().items()}
+            best, state, since = (loss, right), state_of(), 0
         if since >= options.patience:
             break
     model.load_state_dict(state)
@@ -305,11 +412,34 @@ def check_onnx(model, dim, path):
     print(f"{path}: same scores as the model")
 
 
+def export_projection(model, trajectories, figures, options):
+    """Writes what docs/ONNX.md asks for: the weights by name. The graph shows anybody else what they are for."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model.cpu()
+    weights = {"redknot.mean": model.mean, "redknot.nodes": model.nodes, "redknot.queries": model.queries}
+    weights = [numpy_helper.from_array(tensor.detach().numpy(), name) for name, tensor in weights.items()]
+    coordinates, dim = model.nodes.shape
+    nodes, inputs, outputs = [], [], []
+    for of, output, weight in [("vectors", "coordinates", "nodes"), ("queries", "query_coordinates", "queries")]:
+        nodes.append(helper.make_node("Sub", [of, "redknot.mean"], [f"centred_{of}"]))
+        nodes.append(helper.make_node("Gemm", [f"centred_{of}", f"redknot.{weight}"], [output], transB=1))
+        inputs.append(helper.make_tensor_value_info(of, onnx.TensorProto.FLOAT, [None, dim]))
+        outputs.append(helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, [None, coordinates]))
+    graph = helper.make_graph(nodes, "projection", inputs, outputs, weights)
+    written = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=7)
+    helper.set_model_props(written, {"redknot.kind": "projection", "redknot.lambda": "0",
+                                     "redknot.metric": trajectories.meta["metric"], "training": json.dumps(figures)})
+    onnx.checker.check_model(written)
+    onnx.save(written, options.out)
+
+
 def options_of():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("trajectories", help="folder that `redknot trajectories` wrote")
     parser.add_argument("--out", required=True, help="ONNX file, or JSON with --model linear")
-    parser.add_argument("--model", choices=["gat", "mlp", "linear"], default="gat")
+    parser.add_argument("--model", choices=["gat", "mlp", "linear", "projection"], default="gat")
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--heads", type=int, default=4, help="of attention, which divide --hidden")
     parser.add_argument("--hidden", type=int, default=128)
@@ -317,9 +447,11 @@ def options_of():
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch", type=int, default=256, help="steps of a batch")
     parser.add_argument("--max-steps", type=int, default=200000, help="steps to learn from, at most")
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--learning-rate", type=float, help="1e-3; 3e-5 for --model projection, which starts near its end")
     parser.add_argument("--weight-decay", type=float, default=1e-4)
     parser.add_argument("--consistency", type=float, default=0.1, help="weight of the distance-consistency term")
+    parser.add_argument("--temperature", type=float, default=0.5,
+                        help="of --model projection: the lower, the more the nearest links count")
     parser.add_argument("--held-out", type=float, default=0.1, help="share of the queries to judge by")
     parser.add_argument("--patience", type=int, default=3, help="epochs without progress before training stops")
     parser.add_argument("--top-k", type=int, default=5, help="links that the policy will follow, for the figures")
@@ -327,6 +459,8 @@ def options_of():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
+    if options.learning_rate is None:
+        options.learning_rate = 3e-5 if options.model == "projection" else 1e-3
     if options.hidden % options.heads:
         parser.error(f"--hidden {options.hidden} is no multiple of --heads {options.heads}")
     if options.opset < 18:  # LayerNormalization, which torch exports as it is
@@ -346,21 +480,26 @@ def main():
     if len(training) > options.max_steps:
         training = numpy.random.default_rng(options.seed).choice(training, options.max_steps, replace=False)
     dim = trajectories.meta["dim"]
-    units = scales(trajectories, training)
-    if options.model == "linear":
-        model = Linear(options, dim, units, trajectories.vectors)
+    goal = Goal(loss_of_scores, right_links, f"of the right links among the best {options.top_k}")
+    if options.model == "projection":
+        model = Projection(trajectories.vectors)
+        goal = Goal(loss_of_estimates, ordered_pairs, "of the pairs of links in the right order")
+    elif options.model == "linear":
+        model = Linear(options, dim, scales(trajectories, training), trajectories.vectors)
     else:
-        model = Scorer(options, dim, units)
+        model = Scorer(options, dim, scales(trajectories, training))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"{options.model} of {parameters:,} weights; {len(training):,} steps to learn from, {len(held_out):,} held out")
-    loss, kept = train(model.to(options.device), trajectories, training, held_out, options)
+    loss, right = train(model.to(options.device), goal, trajectories, training, held_out, options)
     figures = {"model": options.model, "steps": len(training), "held_out_steps": len(held_out), "held_out_loss": loss,
-               "right_links_kept": kept, "top_k": options.top_k, "seed": options.seed}
+               "right": right, "right_is": f"share {goal.counted}", "seed": options.seed}
     if options.model == "linear":
         pathlib.Path(options.out).write_text(json.dumps(model.weights_as_json()) + "\n")
+    elif options.model == "projection":
+        export_projection(model, trajectories, figures, options)
     else:
         export_onnx(model, trajectories, figures, options)
-    print(f"{options.out}: held-out loss {loss:.4f}, {kept:.1%} of the right links among the best {options.top_k}")
+    print(f"{options.out}: held-out loss {loss:.4f}, {right:.1%} {goal.counted}")
 
 
 if __name__ == "__main__":
