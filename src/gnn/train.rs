@@ -40,8 +40,8 @@ impl<K: Key> Layers<'_, K> {
     /// [`LearnOptions::memory_bytes`] allows. The weights are returned; [`crate::WriteTransaction::write_model`] keeps it.
     ///
     /// # Errors
-    /// [`Error::UnknownKey`] for a label without a row, [`Error::Row`] for one that cannot be used, [`Error::Learn`] for descriptions and options that do not
-    /// fit, [`Error::Cancelled`].
+    /// [`Error::UnknownKey`] for a label without a row, [`Error::Row`] for one that cannot be used, [`Error::Learn`] for
+    /// descriptions and options that do not fit, [`Error::Cancelled`].
     pub fn train_classifier(
         &self,
         description: &ModelDescription,
@@ -137,7 +137,9 @@ impl<K: Key> Layers<'_, K> {
         let (mut weights, mut features) = (Vec::new(), Vec::new());
         for (done, node) in (1..).zip(&nodes) {
             graph.read_edges(*node, &mut edges).map_err(from_gnn)?;
-            sources.extend(edges.sources.iter().map(|source| places[*source as usize]));
+            // Of a damaged graph, a source that is none stays none, which the check of the graph below tells.
+            let place = |source: &u32| places.get(*source as usize).copied().unwrap_or(u32::MAX);
+            sources.extend(edges.sources.iter().map(place));
             weights.extend_from_slice(&edges.weights);
             features.extend_from_slice(&edges.features);
             indptr.push(sources.len());

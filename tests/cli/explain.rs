@@ -37,6 +37,10 @@ fn greedy_search_is_explained_where_there_is_no_router() {
     assert_eq!(data["walks"][0]["hits"][0]["key"], keys(greedy)[0].to_string());
     assert_eq!(data["query"], "row 2 of queries.npy");
 
+    // What a command writes takes the place of no database.
+    scratch.run("explain db --like 5 --html db").refused(5, &["is a database", "another file"]);
+    scratch.run("verify db").done();
+
     let told = scratch.run("explain db --like 5 -k 3 --ef 20").done().stdout();
     for part in ["Greedy search answers: the collection has no router", "ef 20", "no candidate lay within"] {
         assert!(told.contains(part), "{told}");

@@ -54,6 +54,14 @@ fn a_model_is_trained_asked_exported_and_imported() {
         (linked["score"].as_str(), linked["description"]["output_dim"].as_u64()),
         (Some("auc"), Some(8))
     );
+    let predicted = scratch.run("gnn predict db --model near 1 2 3 4 --json").json(0);
+    let pairs = predicted["pairs"].as_array().unwrap();
+    assert_eq!((pairs.len(), &pairs[1]["keys"][0]), (2, &3.into()));
+    assert!(pairs.iter().all(|pair| (0.0..=1.0).contains(&pair["probability"].as_f64().unwrap())));
+    assert!(scratch.run("gnn predict db --model near 1 2").done().stdout().contains("probability"));
+    scratch.run("gnn predict db --model near 1 2 3").refused(2, &["3 keys", "pairs"]);
+    scratch.run("gnn predict db --model near 1 9999").refused(1, &["9999"]);
+    assert_eq!(scratch.run("info db --json").json(0)["models"], serde_json::json!(["near", "side"]));
 }
 
 #[test]
@@ -99,6 +107,19 @@ fn what_cannot_be_done_is_said() {
     scratch.run("gnn search db --model none --like 3").refused(2, &["no model", "none"]);
     scratch.run("gnn search db --hops 1 --graph none --like 3").refused(2, &["none"]);
     scratch.run("gnn score db --hops 1 --like 3 9999").refused(1, &["9999"]);
+    for ef in ["0", "18446744073709551615", "4294967295"] {
+        scratch
+            .run(&format!("gnn search db --hops 1 --like 3 --ef {ef}"))
+            .refused(2, &["ef", ef, "1 to 1048576"]);
+    }
+    scratch.run("gnn train db --links --model redknot.x").refused(2, &["redknot.x", "cannot be a name"]);
+    scratch.run("gnn train db --links --model m --epochs 0").refused(2, &["epochs"]);
+    scratch.run("gnn train db --links --model m --memory-bytes 1000").refused(4, &["memory_bytes", "1000"]);
+    scratch.run("gnn message-pass db -c points --hops 1 --into points").refused(2, &["--into", "replaced"]);
+    scratch
+        .run("gnn message-pass db --hops 1 --into more --out nowhere/means.npy")
+        .refused(5, &["nowhere/means.npy"]);
+    assert_eq!(scratch.run("info db --json").json(0)["collections"].as_array().unwrap().len(), 1);
     scratch.run("gnn message-pass db --hops 1").refused(2, &["--into", "--out"]);
     scratch.run("gnn message-pass db --hops 1 --out nowhere/means.npy").refused(5, &["nowhere/means.npy"]);
     let train = "gnn train db --model m --labels";

@@ -93,6 +93,8 @@ fn commands_that_make_no_sense_are_refused() {
         &scratch,
         &[
             ("search db -c other --like 1", 2, &["no collection \"other\"", "points"]),
+            ("build db --threads 100000", 2, &["threads", "100000", "1 to 1024"]),
+            ("bench db --queries more.npy --threads 100000", 2, &["--threads", "1 to 1024"]),
             ("import db more.npy -c new", 2, &["--metric"]),
             ("import db more.npy -c new --metric euclid", 2, &["l2, cosine, ip, l1, hamming"]),
             ("import db more.npy -c points --metric cosine", 2, &["metric l2", "says cosine"]),

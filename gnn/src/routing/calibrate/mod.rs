@@ -344,7 +344,7 @@ mod tests {
         };
         let mut plans: Vec<Measured> =
             (0..12).map(|number| measured(number, Mode::Route, 0.8 + 0.01 * number as f64, 1.0)).collect();
-        plans.push(measured(9, Mode::Lazy, 0.87, 0.5));
+        plans.push(measured(8, Mode::Lazy, 0.87, 0.5));
         let lazy = |plan: &&Measured| matches!(plan.plan, Plan::Routed(Effort { mode: Mode::Lazy, .. }));
         assert_eq!(front(plans.clone(), 1.0).iter().filter(lazy).count(), 1, "its time alone would keep it");
         assert_eq!(worth_considering(plans).iter().filter(lazy).count(), 0);
