@@ -95,7 +95,7 @@ pub use graph::{
 };
 pub use info::CollectionInfo;
 pub use key::{Key, MAX_KEY_BYTES};
-pub use query::{Completeness, Hit, MAX_K, Search, SearchResult, SearchStats};
+pub use query::{Completeness, Hit, MAX_K, MAX_THREADS, Search, SearchResult, SearchStats};
 pub use query_log::{MAX_LOGGED_QUERIES, QueryLogInfo};
 pub use read::ReadTransaction;
 pub use redknot_index::{

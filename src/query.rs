@@ -14,7 +14,7 @@ use crate::explain::{self, Explanation};
 use crate::key::Key;
 
 /// Most threads that one operation starts.
-const MAX_THREADS: usize = 1024;
+pub const MAX_THREADS: usize = 1024;
 
 /// Checks a number of threads.
 pub(crate) fn check_threads(threads: Option<NonZero<usize>>) -> Result<()> {

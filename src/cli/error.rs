@@ -181,24 +181,11 @@ fn database_exit_code(error: &redknot::Error) -> u8 {
         #[cfg(feature = "gnn")]
         UnknownModel { .. } => 2,
         #[cfg(feature = "gnn")]
-        Gnn(
-            redknot::layers::GnnError::UnknownLayer { .. }
-            | redknot::layers::GnnError::Config { .. }
-            | redknot::layers::GnnError::NotCompiled { .. },
-        ) => 2,
-        // A model that does not fit the collection or the graph.
-        #[cfg(feature = "gnn")]
-        Gnn(redknot::layers::GnnError::Source(_)) => 3,
-        #[cfg(feature = "gnn")]
-        Gnn(_) => 4,
+        Gnn(error) => gnn_exit_code(error),
         #[cfg(feature = "gnn")]
         Row { .. } => 4,
         #[cfg(all(feature = "train", feature = "gnn"))]
-        Learn(redknot::learn::LearnError::Gnn(
-            redknot::layers::GnnError::UnknownLayer { .. }
-            | redknot::layers::GnnError::Config { .. }
-            | redknot::layers::GnnError::NotCompiled { .. },
-        )) => 2,
+        Learn(redknot::learn::LearnError::Gnn(error)) => gnn_exit_code(error),
         #[cfg(all(feature = "train", feature = "gnn"))]
         Learn(_) => 4,
         // Queries that nothing can be learned from.
@@ -208,5 +195,16 @@ fn database_exit_code(error: &redknot::Error) -> u8 {
         Storage(redknot_storage::Error::InvalidOption { .. }) => 2,
         Index(redknot_index::Error::Parameter { .. } | redknot_index::Error::UnsupportedPair(_)) => 2,
         _ => 3,
+    }
+}
+
+#[cfg(feature = "gnn")]
+fn gnn_exit_code(error: &redknot::layers::GnnError) -> u8 {
+    use redknot::layers::GnnError::*;
+    match error {
+        UnknownLayer { .. } | Config { .. } | NotCompiled { .. } => 2,
+        Source(_) => 3,
+        // A model that does not fit the collection or the graph.
+        _ => 4,
     }
 }

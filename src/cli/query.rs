@@ -12,11 +12,7 @@ use super::vectors::{Batch, Values, VectorFile};
 #[derive(Debug, clap::Args)]
 pub(super) struct QueryArgs {
     #[command(flatten)]
-    from: Source,
-
-    /// Row of --vectors, counted from 0.
-    #[arg(long, value_name = "N", requires = "vectors", default_value_t = 0)]
-    row: u64,
+    source: Source,
 
     /// How many rows to find.
     #[arg(short, default_value_t = 10)]
@@ -32,10 +28,21 @@ pub(super) struct QueryArgs {
     recall: Option<f64>,
 }
 
+/// Where a query comes from.
+#[derive(Debug, clap::Args)]
+pub(super) struct Source {
+    #[command(flatten)]
+    from: From,
+
+    /// Row of --vectors, counted from 0.
+    #[arg(long, value_name = "N", requires = "vectors", default_value_t = 0)]
+    row: u64,
+}
+
 /// One of these.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
-pub(super) struct Source {
+struct From {
     /// The query: numbers between commas, with or without brackets.
     #[arg(short, long, value_name = "NUMBERS", allow_hyphen_values = true)]
     vector: Option<String>,
@@ -62,7 +69,7 @@ impl QueryArgs {
         name: &str,
         collection: &Collection<K, P>,
     ) -> Result<Query<K::Owned>, CliError> {
-        self.from.read(self.row, name, collection)
+        self.source.read(name, collection)
     }
 
     /// The search with as many rows and as much effort as the command says.
@@ -78,8 +85,9 @@ impl QueryArgs {
     /// How a reader would name it.
     #[cfg(feature = "routing")]
     pub(super) fn describe(&self) -> String {
-        match (&self.from.vectors, &self.from.like) {
-            (Some(path), _) => format!("row {} of {}", self.row, path.display()),
+        let Source { from, row } = &self.source;
+        match (&from.vectors, &from.like) {
+            (Some(path), _) => format!("row {row} of {}", path.display()),
             (_, Some(key)) => format!("row {key}"),
             _ => "the given vector".to_owned(),
         }
@@ -87,21 +95,20 @@ impl QueryArgs {
 }
 
 impl Source {
-    /// Reads the query, row `row` of the file if it is in one. `name` is that of the collection.
+    /// Reads the query. `name` is that of the collection.
     pub(super) fn read<K: RowKey, P: RowPayload>(
         &self,
-        row: u64,
         name: &str,
         collection: &Collection<K, P>,
     ) -> Result<Query<K::Owned>, CliError> {
-        if let Some(text) = &self.like {
+        if let Some(text) = &self.from.like {
             let key = K::parse(text)?;
             let unknown = || redknot::Error::UnknownKey { name: name.to_owned(), key: text.clone() };
             let values = Values::F32(collection.vector(K::borrow(&key))?.ok_or_else(unknown)?);
             return Ok(Query { values, like: Some(key) });
         }
-        let values = match (&self.vectors, &self.vector) {
-            (Some(path), _) => row_of(path, row)?,
+        let values = match (&self.from.vectors, &self.from.vector) {
+            (Some(path), _) => row_of(path, self.row)?,
             (None, text) => Values::F32(parse_vector(text.as_deref().unwrap_or_default())?),
         };
         Ok(Query { values, like: None })

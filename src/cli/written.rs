@@ -51,11 +51,10 @@ impl Written {
 
 /// Whether a file begins as those of redb do.
 fn is_database(path: &Path) -> bool {
-    let mut start = [0; 4];
+    let mut start = Vec::new();
+    let mut read = || File::open(path).and_then(|file| file.take(16).read_to_end(&mut start));
     // A pipe is not read from.
-    path.is_file()
-        && File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
-        && start == *b"redb"
+    path.is_file() && read().is_ok() && redknot_storage::is_redb(&start)
 }
 
 /// A new file that others may read as far as they may read other new files.

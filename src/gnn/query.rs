@@ -137,15 +137,18 @@ impl<K: Key> Layers<'_, K> {
         let (graph, vectors) = self.open()?;
         let rows = model.forward_nodes(&graph, &vectors, &nodes, &self.options());
         let rows = rows.map_err(|error| self.explain(error))?;
-        for (at, node) in nodes.iter().enumerate() {
-            self.check_finite(*node, rows.row(at))?;
-        }
+        self.check_all_finite(&nodes, &rows)?;
         let probability = |pair: usize| {
             let (a, b) = (rows.row(2 * pair), rows.row(2 * pair + 1));
             let dot: f32 = a.iter().zip(b).map(|(a, b)| a * b).sum();
             1.0 / (1.0 + (-dot).exp())
         };
         Ok((0..pairs.len()).map(probability).collect())
+    }
+
+    /// Whether the numbers that a model made of nodes, a row for each, are some.
+    fn check_all_finite(&self, nodes: &[u32], rows: &Matrix) -> Result<()> {
+        nodes.iter().enumerate().try_for_each(|(at, node)| self.check_finite(*node, rows.row(at)))
     }
 
     fn judge_near(&self, model: &Model, query: VectorRef<'_>, k: usize) -> Result<Judged> {
@@ -166,8 +169,6 @@ impl<K: Key> Layers<'_, K> {
     fn near(&self, query: &[u8], count: usize) -> Result<Vec<u32>> {
         check_ef(self.ef)?;
         let reader = Reader::open(&*self.graph.snapshot, &self.graph.rows.index)?;
-        // The sample of a model may be larger than the collection.
-        let count = count.min(reader.live() as usize);
         let found = reader.search(query, SearchParams { k: count, ef: self.ef.max(count) })?;
         Ok(found.neighbors.iter().map(|neighbor| neighbor.id).collect())
     }
@@ -184,13 +185,11 @@ impl<K: Key> Layers<'_, K> {
         let rows = rows.map_err(|error| self.explain(error))?;
         nodes.pop();
         let query = rows.row(nodes.len()).to_vec();
-        if let Some(got) = query.iter().find(|x| !x.is_finite()) {
-            let (what, index, got) = ("the embedding of query", 0, *got);
+        if let Some(index) = query.iter().position(|x| !x.is_finite()) {
+            let (what, got) = ("the embedding of the query at", query[index]);
             return Err(GnnError::NotFinite { what, index, got }.into());
         }
-        for (at, node) in nodes.iter().enumerate() {
-            self.check_finite(*node, rows.row(at))?;
-        }
+        self.check_all_finite(&nodes, &rows)?;
         Ok(Judged { nodes, rows, query })
     }
 

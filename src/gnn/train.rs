@@ -49,10 +49,7 @@ impl<K: Key> Layers<'_, K> {
         options: &LearnOptions,
         on_progress: OnLearnProgress<'_>,
     ) -> Result<Learned> {
-        let memory = self.in_memory(description, options)?;
-        let InMemory { graph, features, .. } = &memory;
-        let mut parts = [const { Vec::new() }; 3];
-        let mut classes = vec![0; graph.nodes() as usize];
+        let mut known = Vec::with_capacity(labels.len());
         let mut seen = BTreeMap::new();
         for Label { key, class, part } in labels {
             let node = self.graph.existing(K::borrow(key))?;
@@ -77,9 +74,16 @@ impl<K: Key> Layers<'_, K> {
                     "has label {class}, the model has outputs for labels 0 to {outputs} (exclusive): raise output_dim"
                 ));
             }
-            let node = memory.place_of(node)?;
-            classes[node as usize] = *class;
-            parts[*part as usize].push(node);
+            known.push((node, *class, *part));
+        }
+        let memory = self.in_memory(description, options)?;
+        let InMemory { graph, features, .. } = &memory;
+        let mut parts = [const { Vec::new() }; 3];
+        let mut classes = vec![0; graph.nodes() as usize];
+        for (node, class, part) in known {
+            let place = memory.place_of(node)?;
+            classes[place as usize] = class;
+            parts[part as usize].push(place);
         }
         let [training, validation, test] = &parts;
         let task = NodeClassification {
@@ -143,10 +147,10 @@ impl<K: Key> Layers<'_, K> {
             weights.extend_from_slice(&edges.weights);
             features.extend_from_slice(&edges.features);
             indptr.push(sources.len());
-            let so_far = 4 * (sources.len() + weights.len() + features.len()) as u64;
-            let needed = 4 * of_rows as u64 + so_far / done * nodes.len() as u64;
-            let limit = options.memory_bytes;
-            if 4 * of_rows as u64 + so_far > limit {
+            let (of_edges, limit) =
+                (4 * (sources.len() + weights.len() + features.len()) as u64, options.memory_bytes);
+            if 4 * of_rows as u64 + of_edges > limit {
+                let needed = 4 * of_rows as u64 + of_edges / done * nodes.len() as u64;
                 return Err(Error::Learn(LearnError::Memory { needed, limit }));
             }
         }

@@ -250,21 +250,17 @@ impl<'d> Gate<'d> {
         let mut txn = self.storage.begin_write()?;
         let mut record = catalog::existing_in(&txn, &self.name)?;
         if let Some(there) = record.router
-            && let Some(loaded) = self.routers.get(&txn.base().clone(), &self.name, there)
+            && let Some(loaded) = self.routers.get(txn.base(), &self.name, there)
         {
             // Who switched the router off does so for the next one as well.
             router.enabled = loaded.record.enabled;
         }
-        let is_there = txn.array(keys).is_ok();
-        if is_there {
+        if record.index.epoch() == epoch && txn.array(keys).is_ok() {
             catalog::keep_candidate(&mut txn, &self.name, keys)?;
-        }
-        if record.index.epoch() != epoch || !is_there {
+        } else {
             // Somebody wrote meanwhile, or dropped the collection and made another of that name.
+            catalog::drop_candidates(&mut txn, &self.name)?;
             let encoder = KeyEncoder::new(model).map_err(|error| from_route(error.into()))?;
-            if is_there {
-                txn.drop_array(keys)?;
-            }
             keys = make_keys(&mut txn, &record.index, &encoder)?;
             router.landmarks = landmarks(&**txn.base(), &record.index)?;
         }

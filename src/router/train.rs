@@ -253,9 +253,9 @@ impl<'d> RouterTraining<'d> {
 
 /// Whether each of these queries is one of those.
 fn are_among(these: &[f32], those: &[f32], dim: usize) -> bool {
-    let bits = |query: &[f32]| query.iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
-    let those: HashSet<Vec<u32>> = those.chunks(dim).map(bits).collect();
-    these.chunks(dim).all(|query| those.contains(&bits(query)))
+    let queries = |queries| bytemuck::cast_slice::<f32, u8>(queries).chunks(size_of::<f32>() * dim);
+    let those: HashSet<&[u8]> = queries(those).collect();
+    queries(these).all(|query| those.contains(query))
 }
 
 /// Models, and what they are calibrated with.

@@ -103,8 +103,7 @@ const WINDOW: Duration = Duration::from_secs(300);
 impl ReadAhead {
     /// For a file of so many bytes and its map.
     pub(crate) fn new(map: &Mmap, file_bytes: u64) -> ReadAhead {
-        let has_room = file_bytes <= system::memory() / PART_OF_MEMORY;
-        let in_large_pages = has_room && system::read_in_large_pages(map);
+        let in_large_pages = is_small(file_bytes) && system::read_in_large_pages(map);
         if !in_large_pages {
             read_at_random(map);
         }
@@ -131,8 +130,13 @@ impl ReadAhead {
             *window = Window::from_now();
         }
         let waits = system::pages_waited_for(Who::Process).wrapping_sub(window.waited);
-        waits <= file_bytes / LARGE_PAGE + MORE_WAITS && file_bytes <= system::memory() / PART_OF_MEMORY
+        waits <= file_bytes / LARGE_PAGE + MORE_WAITS && is_small(file_bytes)
     }
+}
+
+/// Whether memory may have room for a file of so many bytes.
+fn is_small(file_bytes: u64) -> bool {
+    file_bytes <= system::memory() / PART_OF_MEMORY
 }
 
 #[cfg(target_os = "linux")]

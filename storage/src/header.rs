@@ -113,7 +113,7 @@ pub(crate) fn has_usual_regions(header: &[u8]) -> bool {
 }
 
 /// True where `header` begins as that of a redb file does.
-pub(crate) fn is_redb(header: &[u8]) -> bool {
+pub fn is_redb(header: &[u8]) -> bool {
     header.starts_with(&MAGIC)
 }
 

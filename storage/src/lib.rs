@@ -61,6 +61,7 @@ pub use block::PageSize;
 pub use csr::Csr;
 pub use disk::{Disk, FileDisk};
 pub use error::{Error, Result};
+pub use header::is_redb;
 pub use memory::prefetch;
 pub use options::Options;
 pub use snapshot::{Snapshot, View};

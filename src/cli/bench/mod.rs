@@ -10,7 +10,7 @@ pub(super) mod truth;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
-use redknot::{Collection, CollectionInfo, Database};
+use redknot::{Collection, CollectionInfo, Database, MAX_THREADS};
 
 use super::Outcome;
 use super::error::CliError;
@@ -95,9 +95,6 @@ pub(super) struct Args {
     #[arg(long, value_name = "OUT.svg")]
     plot: Option<PathBuf>,
 }
-
-/// Most threads that ask at a time.
-const MAX_THREADS: usize = 1024;
 
 /// How the next node to look at is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

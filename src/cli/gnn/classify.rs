@@ -2,15 +2,14 @@
 
 use std::io::{self, Write};
 
-use redknot::{CollectionInfo, Database};
 use serde::Serialize;
 
-use super::{GraphArgs, ModelArgs};
+use super::{GraphArgs, ModelArgs, OnModel, Opened, with_model};
 use crate::cli::Outcome;
 use crate::cli::error::CliError;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output::{self, Report};
-use crate::cli::rows::{OnRows, RowKey, RowPayload, with_types_of};
+use crate::cli::rows::{RowKey, RowPayload};
 
 /// Arguments of `redknot gnn classify`.
 #[derive(Debug, clap::Args)]
@@ -46,35 +45,23 @@ impl<K: Serialize + std::fmt::Display> Report for Classes<K> {
 
 /// Runs `redknot gnn classify`.
 pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
-    let database = args.graph.database.open_to_read()?;
-    let info = args.graph.collection.find(&database)?;
-    with_types_of(&info, Classify { args, database: &database, info: &info })?;
-    Ok(Outcome::Done)
+    with_model(&args.graph, &args.model, Classify(args))
 }
 
-struct Classify<'a> {
-    args: &'a Args,
-    database: &'a Database,
-    info: &'a CollectionInfo,
-}
+struct Classify<'a>(&'a Args);
 
-impl OnRows for Classify<'_> {
-    type Output = ();
-
-    fn run<K: RowKey, P: RowPayload>(self) -> Result<(), CliError> {
-        let Classify { args, database, info } = self;
+impl OnModel for Classify<'_> {
+    fn run<K: RowKey, P: RowPayload>(self, opened: &Opened<'_, K>) -> Result<(), CliError> {
+        let Classify(args) = self;
         let interrupt = Interrupt::catch()?;
-        let read = database.begin_read()?;
-        let model = args.model.open(&read, info.config.dim)?;
-        let graph = args.graph.open::<K>(&read, &info.name)?;
-        let layers = args.graph.layers(&graph).progress(|_| interrupt.go_on());
-        let classified = CliError::unless_interrupted(layers.classify(&model), "nothing was changed")?;
+        let layers = args.graph.layers(&opened.graph).progress(|_| interrupt.go_on());
+        let classified = CliError::unless_interrupted(layers.classify(&opened.model), "nothing was changed")?;
         let row = |row: redknot::Classified<K::Owned>| Row {
             key: row.key,
             class: row.class,
             probability: row.probability,
         };
         let rows = classified.into_iter().map(row).collect();
-        args.graph.output.show(&Classes { collection: info.name.clone(), rows })
+        args.graph.output.show(&Classes { collection: opened.collection.to_owned(), rows })
     }
 }

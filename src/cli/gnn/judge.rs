@@ -2,15 +2,15 @@
 
 use std::io::{self, Write};
 
-use redknot::{CollectionInfo, Database, Scored};
+use redknot::Scored;
 use serde::Serialize;
 
-use super::{GraphArgs, ModelArgs};
+use super::{GraphArgs, ModelArgs, OnModel, Opened, with_model};
 use crate::cli::Outcome;
 use crate::cli::error::CliError;
 use crate::cli::output::{self, Report};
 use crate::cli::query::Source;
-use crate::cli::rows::{OnRows, RowKey, RowPayload, with_types_of};
+use crate::cli::rows::{RowKey, RowPayload};
 
 /// Arguments of `redknot gnn search`.
 #[derive(Debug, clap::Args)]
@@ -50,11 +50,7 @@ pub(super) struct ScoreArgs {
 #[derive(Debug, clap::Args)]
 struct Query {
     #[command(flatten)]
-    from: Source,
-
-    /// Row of --vectors, counted from 0.
-    #[arg(long, value_name = "N", requires = "vectors", default_value_t = 0)]
-    row: u64,
+    source: Source,
 
     /// Effort of the search for the rows that the query is near to: candidates kept while the graph is searched [default: 64].
     #[arg(long)]
@@ -94,12 +90,14 @@ impl<K: Serialize + std::fmt::Display> Report for Judged<K> {
 
 /// Runs `redknot gnn search`.
 pub(super) fn search(args: &SearchArgs) -> Result<Outcome, CliError> {
-    judge(&args.graph, &args.model, &args.query, What::Near { k: args.k, temperature: args.temperature })
+    let what = What::Near { k: args.k, temperature: args.temperature };
+    with_model(&args.graph, &args.model, Judge { graph: &args.graph, query: &args.query, what })
 }
 
 /// Runs `redknot gnn score`.
 pub(super) fn score(args: &ScoreArgs) -> Result<Outcome, CliError> {
-    judge(&args.graph, &args.model, &args.query, What::These { keys: &args.keys })
+    let what = What::These { keys: &args.keys };
+    with_model(&args.graph, &args.model, Judge { graph: &args.graph, query: &args.query, what })
 }
 
 /// The rows that are compared with the query.
@@ -111,32 +109,18 @@ enum What<'a> {
     These { keys: &'a [String] },
 }
 
-fn judge(graph: &GraphArgs, model: &ModelArgs, query: &Query, what: What<'_>) -> Result<Outcome, CliError> {
-    let database = graph.database.open_to_read()?;
-    let info = graph.collection.find(&database)?;
-    with_types_of(&info, Judge { graph, model, query, what, database: &database, info: &info })?;
-    Ok(Outcome::Done)
-}
-
 struct Judge<'a> {
     graph: &'a GraphArgs,
-    model: &'a ModelArgs,
     query: &'a Query,
     what: What<'a>,
-    database: &'a Database,
-    info: &'a CollectionInfo,
 }
 
-impl OnRows for Judge<'_> {
-    type Output = ();
-
-    fn run<K: RowKey, P: RowPayload>(self) -> Result<(), CliError> {
-        let read = self.database.begin_read()?;
-        let collection = read.open_collection_named::<K, P>(&self.info.name)?;
-        let query = self.query.from.read(self.query.row, &self.info.name, &collection)?;
-        let model = self.model.open(&read, self.info.config.dim)?;
-        let graph = self.graph.open::<K>(&read, &self.info.name)?;
-        let layers = self.graph.layers(&graph);
+impl OnModel for Judge<'_> {
+    fn run<K: RowKey, P: RowPayload>(self, opened: &Opened<'_, K>) -> Result<(), CliError> {
+        let Opened { collection: name, read, model, graph } = opened;
+        let collection = read.open_collection_named::<K, P>(name)?;
+        let query = self.query.source.read(name, &collection)?;
+        let layers = self.graph.layers(graph);
         let layers = match self.query.ef {
             Some(ef) => layers.ef(ef),
             None => layers,
@@ -144,16 +128,16 @@ impl OnRows for Judge<'_> {
         let query = query.values.as_vectors();
         let mut embedding = None;
         let rows = match self.what {
-            What::Near { k, temperature: None } => layers.graphsage_search(&model, query, k)?,
+            What::Near { k, temperature: None } => layers.graphsage_search(model, query, k)?,
             What::Near { k, temperature: Some(temperature) } => {
-                let found = layers.differentiable_search(&model, query, k, temperature)?;
+                let found = layers.differentiable_search(model, query, k, temperature)?;
                 embedding = Some(found.embedding);
                 found.hits
             }
             What::These { keys } => {
                 let keys = keys.iter().map(|key| K::parse(key)).collect::<Result<Vec<_>, _>>()?;
                 let borrowed: Vec<K::Ref<'_>> = keys.iter().map(K::borrow).collect();
-                let scores = layers.gnn_score(&model, query, &borrowed)?;
+                let scores = layers.gnn_score(model, query, &borrowed)?;
                 let scored = |(key, score): (&K::Owned, f32)| Scored { key: key.clone(), score };
                 let mut rows: Vec<_> = keys.iter().zip(scores).map(scored).collect();
                 rows.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -161,6 +145,6 @@ impl OnRows for Judge<'_> {
             }
         };
         let rows = rows.into_iter().map(Row::from).collect();
-        self.graph.output.show(&Judged { collection: self.info.name.clone(), rows, embedding })
+        self.graph.output.show(&Judged { collection: (*name).to_owned(), rows, embedding })
     }
 }

@@ -10,14 +10,14 @@ mod train;
 
 use clap::Subcommand;
 use redknot::layers::Model;
-use redknot::{Graph, Layers, ReadTransaction};
+use redknot::{CollectionInfo, Database, Graph, Layers, ReadTransaction};
 
 use super::Outcome;
 use super::error::CliError;
 use super::graph;
 use super::open::{CollectionArgs, DatabaseArgs};
 use super::output::Output;
-use super::rows::RowKey;
+use super::rows::{OnRows, RowKey, RowPayload, with_types_of};
 
 /// Arguments of `redknot gnn`.
 #[derive(Debug, clap::Args)]
@@ -142,5 +142,46 @@ impl ModelArgs {
                 Ok(Model::mean(dim, hops).map_err(redknot::Error::from)?)
             }
         }
+    }
+}
+
+/// What a command does that only reads, once the model, the graph and the types of rows are known.
+trait OnModel {
+    fn run<K: RowKey, P: RowPayload>(self, opened: &Opened<'_, K>) -> Result<(), CliError>;
+}
+
+/// What such a command works on.
+struct Opened<'a, K: RowKey> {
+    collection: &'a str,
+    read: ReadTransaction,
+    model: Model,
+    graph: Graph<K>,
+}
+
+/// Opens what `graph` and `model` name, and runs `command` on it.
+fn with_model(graph: &GraphArgs, model: &ModelArgs, command: impl OnModel) -> Result<Outcome, CliError> {
+    let database = graph.database.open_to_read()?;
+    let info = graph.collection.find(&database)?;
+    with_types_of(&info, Open { graph, model, command, database: &database, info: &info })?;
+    Ok(Outcome::Done)
+}
+
+struct Open<'a, C> {
+    graph: &'a GraphArgs,
+    model: &'a ModelArgs,
+    command: C,
+    database: &'a Database,
+    info: &'a CollectionInfo,
+}
+
+impl<C: OnModel> OnRows for Open<'_, C> {
+    type Output = ();
+
+    fn run<K: RowKey, P: RowPayload>(self) -> Result<(), CliError> {
+        let read = self.database.begin_read()?;
+        let collection = self.info.name.as_str();
+        let model = self.model.open(&read, self.info.config.dim)?;
+        let graph = self.graph.open::<K>(&read, collection)?;
+        self.command.run::<K, P>(&Opened { collection, read, model, graph })
     }
 }

@@ -2,14 +2,13 @@
 
 use std::io::{self, Write};
 
-use redknot::{CollectionInfo, Database};
 use serde::Serialize;
 
-use super::{GraphArgs, ModelArgs};
+use super::{GraphArgs, ModelArgs, OnModel, Opened, with_model};
 use crate::cli::Outcome;
 use crate::cli::error::CliError;
 use crate::cli::output::{self, Report};
-use crate::cli::rows::{OnRows, RowKey, RowPayload, with_types_of};
+use crate::cli::rows::{RowKey, RowPayload};
 
 /// Arguments of `redknot gnn predict`.
 #[derive(Debug, clap::Args)]
@@ -52,32 +51,20 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
         let got = format!("{} keys", args.keys.len());
         return Err(CliError::Option { option: "KEY", got, expected: "pairs of keys" });
     }
-    let database = args.graph.database.open_to_read()?;
-    let info = args.graph.collection.find(&database)?;
-    with_types_of(&info, Predict { args, database: &database, info: &info })?;
-    Ok(Outcome::Done)
+    with_model(&args.graph, &args.model, Predict(args))
 }
 
-struct Predict<'a> {
-    args: &'a Args,
-    database: &'a Database,
-    info: &'a CollectionInfo,
-}
+struct Predict<'a>(&'a Args);
 
-impl OnRows for Predict<'_> {
-    type Output = ();
-
-    fn run<K: RowKey, P: RowPayload>(self) -> Result<(), CliError> {
-        let Predict { args, database, info } = self;
-        let read = database.begin_read()?;
-        let model = args.model.open(&read, info.config.dim)?;
-        let graph = args.graph.open::<K>(&read, &info.name)?;
+impl OnModel for Predict<'_> {
+    fn run<K: RowKey, P: RowPayload>(self, opened: &Opened<'_, K>) -> Result<(), CliError> {
+        let Predict(args) = self;
         let keys = args.keys.iter().map(|key| K::parse(key)).collect::<Result<Vec<_>, _>>()?;
         let (keys, _) = keys.as_chunks::<2>();
         let pairs: Vec<_> = keys.iter().map(|[a, b]| (K::borrow(a), K::borrow(b))).collect();
-        let predicted = args.graph.layers(&graph).predict_links(&model, &pairs)?;
+        let predicted = args.graph.layers(&opened.graph).predict_links(&opened.model, &pairs)?;
         let pair = |(keys, probability): (&[K::Owned; 2], f32)| Pair { keys: keys.clone(), probability };
         let pairs = keys.iter().zip(predicted).map(pair).collect();
-        args.graph.output.show(&Predicted { collection: info.name.clone(), pairs })
+        args.graph.output.show(&Predicted { collection: opened.collection.to_owned(), pairs })
     }
 }

@@ -21,10 +21,6 @@ pub(super) struct Args {
     #[command(flatten)]
     query: Source,
 
-    /// Row of --vectors, counted from 0.
-    #[arg(long, value_name = "N", requires = "vectors", default_value_t = 0)]
-    row: u64,
-
     /// The row in the middle, which is one of those that are looked at.
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     center: String,
@@ -77,11 +73,11 @@ impl OnRows for SearchGraph<'_> {
     type Output = ();
 
     fn run<K: RowKey, P: RowPayload>(self) -> Result<(), CliError> {
-        let Args { target, query, row, center, max_hops, k } = self.args;
+        let Args { target, query, center, max_hops, k } = self.args;
         let read = self.database.begin_read()?;
         let graph = open::<K>(&read, self.collection, &target.graph)?;
         let rows = read.open_collection_named::<K, P>(self.collection)?;
-        let query = query.read(*row, self.collection, &rows)?;
+        let query = query.read(self.collection, &rows)?;
         let center = K::parse(center)?;
         let values = query.values.as_vectors();
         let found = graph.subgraph_search(K::borrow(&center), values, *max_hops, *k)?;

@@ -102,10 +102,12 @@ pub fn worth_considering(plans: Vec<Measured>) -> Vec<Measured> {
 /// Plans with the times of each kind replaced by what their counts take; of a kind with too few to say, by what those of
 /// all kinds take together.
 fn fitted(mut plans: Vec<Measured>) -> Vec<Measured> {
-    let together = Cost::fit(&plans);
+    let alike = |a: &Measured, b: &Measured| mode(a.plan) == mode(b.plan);
     plans.sort_by_key(|point| mode(point.plan));
-    for kind in plans.chunk_by_mut(|a, b| mode(a.plan) == mode(b.plan)) {
-        if let Some(cost) = Cost::fit(kind).or(together) {
+    let cost = |kind| Cost::fit(kind).or_else(|| Cost::fit(&plans));
+    let costs: Vec<Option<Cost>> = plans.chunk_by(alike).map(cost).collect();
+    for (kind, cost) in plans.chunk_by_mut(alike).zip(costs) {
+        if let Some(cost) = cost {
             kind.iter_mut().for_each(|point| point.figures.micros = cost.micros(&point.figures));
         }
     }
