@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::block::PageSize;
 use crate::csr;
 use crate::error::{Error, Result};
-use crate::memory::{BlockTable, Payload, prefetch};
+use crate::memory::{BlockTable, LINE, Payload, prefetch, prefetch_first};
 use crate::snapshot::{ArrayState, Snapshot};
 
 /// Identifies an array in its file. Never reused.
@@ -326,20 +326,73 @@ impl<'a> Rows<'a> {
     /// Row number `row`. A block that was not read before is located and its checksum verified first.
     #[inline(always)]
     pub fn get(&self, row: u32) -> Result<&'a [u8]> {
+        match self.known(row) {
+            Some(bytes) if row < self.len() => Ok(bytes),
+            _ => self.locate(row),
+        }
+    }
+
+    /// The row, if its block was read before. A row beyond the last may be there, too, in the last block.
+    #[inline(always)]
+    fn known(&self, row: u32) -> Option<&'a [u8]> {
+        let (block, place) = self.blocks.rows_per_block.split(row);
+        let page = self.blocks.info.spec.page;
+        // SAFETY: what the entries point to lives for `'a`, see `Blocks::new`; a block has room for as many rows as its
+        // spec says, and `place` is below that.
+        #[expect(unsafe_code, reason = "the mapped-block reader")]
+        unsafe {
+            self.blocks.table.part(block, page, place * self.row_bytes, self.row_bytes)
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn locate(&self, row: u32) -> Result<&'a [u8]> {
         self.blocks.check_row(row)?;
         let (block, place) = self.blocks.rows_per_block.split(row);
         let payload = self.blocks.payload(block)?;
         Ok(&payload.bytes[place * self.row_bytes..][..self.row_bytes])
     }
 
+    /// Rows that are about to be read, each of them on its way into the cache.
+    ///
+    /// # Panics
+    /// If `out` has not as many places as there are numbers.
+    #[inline]
+    pub fn fetch(&self, rows: &[u32], out: &mut [&'a [u8]]) -> Result<()> {
+        assert_eq!(rows.len(), out.len(), "a place for each row");
+        // Payloads begin with a line.
+        match LINE.is_multiple_of(self.row_bytes) {
+            true => self.fetch_each(rows, out, prefetch_first),
+            false => self.fetch_each(rows, out, prefetch),
+        }
+    }
+
+    #[inline(always)]
+    fn fetch_each(&self, rows: &[u32], out: &mut [&'a [u8]], prefetch: impl Fn(&[u8])) -> Result<()> {
+        // Copies: writing to `out` could change the originals, for all that the compiler knows, which would read them anew.
+        let Rows { blocks, row_bytes } = *self;
+        let Blocks { info, rows_per_block, table, .. } = blocks;
+        for (&row, out) in rows.iter().zip(out) {
+            let (block, place) = rows_per_block.split(row);
+            // SAFETY: as in `known`.
+            #[expect(unsafe_code, reason = "the mapped-block reader")]
+            let known = unsafe { table.part(block, info.spec.page, place * row_bytes, row_bytes) };
+            let bytes = match known {
+                Some(bytes) if row < info.rows => bytes,
+                _ => self.locate(row)?,
+            };
+            prefetch(bytes);
+            *out = bytes;
+        }
+        Ok(())
+    }
+
     /// Fetches the first KiB of row `row` into the cache, if its block was read before.
     #[inline(always)]
     pub fn prefetch(&self, row: u32) {
-        let (block, place) = self.blocks.rows_per_block.split(row);
-        if let Some(payload) = self.blocks.known(block)
-            && let Some(bytes) = payload.bytes.get(place * self.row_bytes..)
-        {
-            prefetch(&bytes[..self.row_bytes.min(1024).min(bytes.len())]);
+        if let Some(bytes) = self.known(row) {
+            prefetch(&bytes[..self.row_bytes.min(1024)]);
         }
     }
 
