@@ -1,12 +1,10 @@
 //! From a query to what keys are scored with.
 
-use super::kernel::{GROUP, KeyKernel, MAX_QUERY_VALUE, MAX_SHORT_VALUE, Planes};
+use super::kernel::{KeyKernel, MAX_QUERY_VALUE, MAX_SHORT_VALUE, Planes, Terms};
 use super::model::{BIAS_BYTES, MAX_SLOTS};
 use super::projection::{Projection, ShortProjection, nearest_integer};
 use super::{KeyModel, ModelError};
 
-/// Keys scored in one call of the kernel.
-const BATCH: usize = 32;
 /// As many sums as let the compiler use vectors.
 const LANES: usize = 16;
 /// Integers of one byte may add so much to the variance that estimates have by the rounding of keys.
@@ -46,11 +44,8 @@ struct QuerySlot {
 /// A query as keys are scored with it. Reused from one query to the next.
 pub struct EncodedQuery {
     planes: Planes,
-    /// What one unit of the integer score adds to the estimate.
-    scale: f32,
-    /// What a key of score 0 and bias code 0 is estimated at.
-    base: f32,
-    bias_step: f32,
+    /// `base` is what a key of score 0 and bias code 0 is estimated at, `scale` what one unit of the score adds.
+    terms: Terms,
     /// `q − μ`, padded.
     centred: Vec<f32>,
     projected: Vec<f32>,
@@ -62,9 +57,7 @@ impl Default for EncodedQuery {
     fn default() -> EncodedQuery {
         EncodedQuery {
             planes: Planes::ZERO,
-            scale: 0.0,
-            base: 0.0,
-            bias_step: 0.0,
+            terms: Terms::default(),
             centred: Vec::new(),
             projected: Vec::new(),
             quads: Vec::new(),
@@ -176,15 +169,15 @@ impl QueryEncoder {
         let unit = largest / MAX_SHORT_VALUE;
         out.planes.short = values.len() as f32 * (5.0 / 48.0) * unit * unit <= SHORT_LOSS * variance;
         let most = if out.planes.short { MAX_SHORT_VALUE } else { MAX_QUERY_VALUE };
-        out.scale = largest / most;
+        let scale = largest / most;
         // No value is worth a unit where the largest is next to nothing.
-        let inverse = if largest > f32::MIN_POSITIVE * MAX_QUERY_VALUE { 1.0 / out.scale } else { 0.0 };
+        let inverse = if largest > f32::MIN_POSITIVE * MAX_QUERY_VALUE { 1.0 / scale } else { 0.0 };
         let sum = split(values, inverse, self.key_bytes - BIAS_BYTES, &mut out.planes);
         // Levels are −1.5, −0.5, 0.5 and 1.5 steps; keys hold 0 to 3.
-        out.base = constant + self.bias_base - out.scale * (1.5 * sum as f32);
-        out.bias_step = self.bias_step;
+        let base = constant + self.bias_base - scale * (1.5 * sum as f32);
+        out.terms = Terms { base, bias_step: self.bias_step, scale };
         // Every estimate, and every intermediate sum of it, is at most this far from 0.
-        let bound = out.base.abs() + f32::from(u16::MAX) * self.bias_step + 4.0 * total;
+        let bound = base.abs() + f32::from(u16::MAX) * self.bias_step + 4.0 * total;
         if bound.is_finite() { Ok(()) } else { Err(not_finite) }
     }
 
@@ -205,17 +198,7 @@ impl QueryEncoder {
     /// If a key does not have [`QueryEncoder::key_bytes`], or `out` not as many entries as `keys`.
     #[inline]
     pub fn estimates(&self, query: &EncodedQuery, keys: &[&[u8]], out: &mut [f32]) {
-        assert_eq!(keys.len(), out.len(), "one estimate for each key");
-        let (mut sums, mut biases) = ([[0; GROUP]; BATCH / GROUP], [0; BATCH]);
-        for (keys, out) in keys.chunks(BATCH).zip(out.chunks_mut(BATCH)) {
-            self.kernel.sums(&query.planes, keys, &mut sums[..keys.len().div_ceil(GROUP)]);
-            for (bias, key) in biases.iter_mut().zip(keys) {
-                *bias = key.last_chunk().map_or(0, |code| u16::from_le_bytes(*code));
-            }
-            for ((bias, sum), out) in biases.iter().zip(sums.as_flattened()).zip(out) {
-                *out = query.base + query.bias_step * f32::from(*bias) + query.scale * *sum as f32;
-            }
-        }
+        self.kernel.estimates(&query.planes, &query.terms, keys, out);
     }
 }
 
@@ -323,9 +306,6 @@ impl std::fmt::Debug for QueryEncoder {
 
 impl std::fmt::Debug for EncodedQuery {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EncodedQuery")
-            .field("scale", &self.scale)
-            .field("base", &self.base)
-            .finish_non_exhaustive()
+        f.debug_struct("EncodedQuery").field("terms", &self.terms).finish_non_exhaustive()
     }
 }

@@ -1,8 +1,8 @@
-//! Integer dot products of a query with keys.
+//! Estimates of the distances of a query to the nodes of keys, by integer dot products.
 //!
 //! A slot holds a level `z` of 0 to 3, a query an integer `Q` for each slot, and a key scores `Σ Q·z`. `Q` has 16 bits, split
 //! in two signed bytes, `Q = 128·high + low`, because machines multiply bytes by the dozen; or one byte, which takes half
-//! the work. Every instruction set computes the same integer, without saturation.
+//! the work. Every instruction set computes the same integer, without saturation, and rounds the estimate alike.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -47,23 +47,39 @@ impl Planes {
     };
 }
 
-/// Scores keys of one length, bound to an instruction set of this machine.
+/// What makes an estimate of the score of a key and its bias: `base + bias_step·bias + scale·score`, rounded after each
+/// operation, from the left to the right.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Terms {
+    pub(super) base: f32,
+    pub(super) bias_step: f32,
+    pub(super) scale: f32,
+}
+
+impl Terms {
+    #[inline(always)]
+    fn estimate(&self, bias: u16, score: i32) -> f32 {
+        self.base + self.bias_step * f32::from(bias) + self.scale * score as f32
+    }
+}
+
+/// Estimates for keys of one length, bound to an instruction set of this machine.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeyKernel {
     isa: Isa,
-    sums: Sums,
+    long: Estimates,
     /// The same for integers of one byte.
-    short_sums: Sums,
+    short: Estimates,
 }
 
-/// Flattened, `out[i]` = the score of `keys[i]`; anything beyond the last key.
+/// `out[i]` = the estimate for `keys[i]`.
 ///
 /// # Panics
 /// If a key has another length than the function is for.
 ///
 /// # Safety
 /// The machine has the instruction set of the function.
-type Sums = unsafe fn(planes: &Planes, keys: &[&[u8]], out: &mut [[i32; GROUP]]);
+type Estimates = unsafe fn(planes: &Planes, terms: &Terms, keys: &[&[u8]], out: &mut [f32]);
 
 impl KeyKernel {
     /// The kernel for the best instruction set of this machine; `None` for a length that keys do not have.
@@ -77,14 +93,14 @@ impl KeyKernel {
         macro_rules! kernels {
             ($isa:ident) => {
                 [
-                    [$isa::sums::<1, false>, $isa::sums::<1, true>],
-                    [$isa::sums::<2, false>, $isa::sums::<2, true>],
-                    [$isa::sums::<3, false>, $isa::sums::<3, true>],
-                    [$isa::sums::<4, false>, $isa::sums::<4, true>],
+                    [$isa::estimates::<1, false>, $isa::estimates::<1, true>],
+                    [$isa::estimates::<2, false>, $isa::estimates::<2, true>],
+                    [$isa::estimates::<3, false>, $isa::estimates::<3, true>],
+                    [$isa::estimates::<4, false>, $isa::estimates::<4, true>],
                 ]
             };
         }
-        let kernels: [[Sums; 2]; 4] = match isa {
+        let kernels: [[Estimates; 2]; 4] = match isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 if avx512::available() => kernels!(avx512),
             #[cfg(target_arch = "x86_64")]
@@ -94,14 +110,14 @@ impl KeyKernel {
             Isa::Portable => kernels!(portable),
             _ => return None,
         };
-        let [sums, short_sums] = match key_bytes {
+        let [long, short] = match key_bytes {
             32 => kernels[0],
             64 => kernels[1],
             96 => kernels[2],
             128 => kernels[3],
             _ => return None,
         };
-        Some(KeyKernel { isa, sums, short_sums })
+        Some(KeyKernel { isa, long, short })
     }
 
     /// The instruction set in use.
@@ -109,17 +125,17 @@ impl KeyKernel {
         self.isa
     }
 
-    /// Flattened, `out[i]` = `Σ Q·z` over the slots of `keys[i]`; anything beyond the last key.
+    /// `out[i]` = the estimate for `keys[i]`.
     ///
     /// # Panics
-    /// If a key has another length than the kernel, or `out` not as many groups as `keys` fill.
+    /// If a key has another length than the kernel, or `out` not as many entries as `keys`.
     #[inline]
-    pub(super) fn sums(&self, planes: &Planes, keys: &[&[u8]], out: &mut [[i32; GROUP]]) {
-        assert_eq!(keys.len().div_ceil(GROUP), out.len(), "one score for each key");
+    pub(super) fn estimates(&self, planes: &Planes, terms: &Terms, keys: &[&[u8]], out: &mut [f32]) {
+        assert_eq!(keys.len(), out.len(), "one estimate for each key");
         // SAFETY: `with_isa` found the instruction set.
         #[expect(unsafe_code, reason = "the function needs an instruction set, which has been checked")]
         unsafe {
-            (if planes.short { self.short_sums } else { self.sums })(planes, keys, out);
+            (if planes.short { self.short } else { self.long })(planes, terms, keys, out);
         }
     }
 }
@@ -133,6 +149,13 @@ fn chunks<const CHUNKS: usize>(key: &[u8]) -> &[[u8; 32]; CHUNKS] {
         return chunks;
     }
     wrong_length(32 * CHUNKS, key.len())
+}
+
+/// The code of the bias of a key, which its last two bytes are.
+#[inline(always)]
+fn bias<const CHUNKS: usize>(chunks: &[[u8; 32]; CHUNKS]) -> u16 {
+    let last = &chunks[CHUNKS - 1];
+    u16::from_le_bytes([last[30], last[31]])
 }
 
 #[cold]
@@ -176,16 +199,24 @@ mod tests {
 
     fn assert_agree(q: &[i32], keys: &[Vec<u8>]) {
         let key_bytes = keys[0].len();
-        let expected: Vec<i32> = keys.iter().map(|key| oracle(q, key)).collect();
-        let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+        // Powers of two and zeros show the scores themselves; the others whether all round alike.
+        let terms = [
+            Terms { base: 0.0, bias_step: 0.0, scale: 0.25 },
+            Terms { base: -3.1e5, bias_step: 1.7, scale: 0.013 },
+        ];
+        let bias = |key: &[u8]| u16::from_le_bytes([key[key_bytes - 2], key[key_bytes - 1]]);
         let mut kernels = 0;
         for kernel in Isa::ALL.into_iter().filter_map(|isa| KeyKernel::with_isa(isa, key_bytes)) {
             let short = q.iter().all(|q| q.abs() <= 127).then(|| short_planes(q, key_bytes));
             for planes in short.into_iter().chain([planes(q, key_bytes)]) {
-                let mut got = vec![[0; GROUP]; keys.len().div_ceil(GROUP)];
-                kernel.sums(&planes, &keys, &mut got);
-                let got = &got.as_flattened()[..keys.len()];
-                assert_eq!(got, expected, "{:?}, {key_bytes} bytes, short: {}", kernel.isa(), planes.short);
+                for terms in &terms {
+                    let expected: Vec<f32> =
+                        keys.iter().map(|key| terms.estimate(bias(key), oracle(q, key))).collect();
+                    let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+                    let mut got = vec![f32::NAN; keys.len()];
+                    kernel.estimates(&planes, terms, &keys, &mut got);
+                    assert_eq!(got, expected, "{:?}, {key_bytes} bytes, {}", kernel.isa(), planes.short);
+                }
             }
             kernels += 1;
         }
@@ -225,6 +256,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "keys have 32 bytes, and one has 31")]
     fn a_key_of_another_length_is_refused() {
-        KeyKernel::new(32).unwrap().sums(&Planes::ZERO, &[&[0; 31]], &mut [[0; GROUP]]);
+        KeyKernel::new(32).unwrap().estimates(&Planes::ZERO, &Terms::default(), &[&[0; 31]], &mut [0.0]);
     }
 }

@@ -4,26 +4,28 @@
 
 use std::arch::aarch64::*;
 
-use super::{GROUP, Planes, chunks};
+use super::{Planes, Terms, bias, chunks};
 
-/// Scores keys of `CHUNKS`·32 bytes; `SHORT` where the integers have one byte.
+/// Estimates for keys of `CHUNKS`·32 bytes; `SHORT` where the integers have one byte.
 #[target_feature(enable = "neon")]
-pub(super) fn sums<const CHUNKS: usize, const SHORT: bool>(
+pub(super) fn estimates<const CHUNKS: usize, const SHORT: bool>(
     planes: &Planes,
+    terms: &Terms,
     keys: &[&[u8]],
-    out: &mut [[i32; GROUP]],
+    out: &mut [f32],
 ) {
-    for (key, out) in keys.iter().zip(out.as_flattened_mut()) {
-        *out = sum::<CHUNKS, SHORT>(planes, key);
+    for (key, out) in keys.iter().zip(out) {
+        let chunks = chunks::<CHUNKS>(key);
+        *out = terms.estimate(bias(chunks), sum::<CHUNKS, SHORT>(planes, chunks));
     }
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn sum<const CHUNKS: usize, const SHORT: bool>(planes: &Planes, key: &[u8]) -> i32 {
+fn sum<const CHUNKS: usize, const SHORT: bool>(planes: &Planes, chunks: &[[u8; 32]; CHUNKS]) -> i32 {
     // A lane of 16 bits adds two products of at most 3·127 for each of 4 planes and at most 8 halves of chunks: 24,384.
     let (mut low, mut high) = (vdupq_n_s16(0), vdupq_n_s16(0));
-    for (at, half) in chunks::<CHUNKS>(key).as_flattened().as_chunks::<16>().0.iter().enumerate() {
+    for (at, half) in chunks.as_flattened().as_chunks::<16>().0.iter().enumerate() {
         // SAFETY: the array has 16 bytes; the load asks for no alignment.
         let mut slots = unsafe { vld1q_u8(half.as_ptr()) };
         for plane in 0..4 {
