@@ -99,12 +99,13 @@ pub fn worth_considering(plans: Vec<Measured>) -> Vec<Measured> {
     front(fitted(plans), 1.0)
 }
 
-/// Plans with the times of each kind replaced by what their counts take; of a kind with too few to say, by what those of
-/// all kinds take together.
+/// Plans with the times of each kind replaced by what their counts take. Of a kind with too few to say, by what those of
+/// all kinds take together, and as many times as much as they took themselves if that is more.
 fn fitted(mut plans: Vec<Measured>) -> Vec<Measured> {
     let alike = |a: &Measured, b: &Measured| mode(a.plan) == mode(b.plan);
     plans.sort_by_key(|point| mode(point.plan));
-    let cost = |kind| Cost::fit(kind).or_else(|| Cost::fit(&plans));
+    let all = Cost::fit(&plans);
+    let cost = |kind: &[Measured]| Cost::fit(kind).or_else(|| Some(all?.raised_to(kind)));
     let costs: Vec<Option<Cost>> = plans.chunk_by(alike).map(cost).collect();
     for (kind, cost) in plans.chunk_by_mut(alike).zip(costs) {
         if let Some(cost) = cost {

@@ -45,6 +45,15 @@ impl Cost {
         Some(cost)
     }
 
+    /// The same times a factor, so that half of these plans took no more than it says; but no less.
+    pub(super) fn raised_to(self, measured: &[Measured]) -> Cost {
+        let over = |point: &Measured| point.figures.micros / self.micros(&point.figures);
+        let mut factors: Vec<f64> = measured.iter().map(over).filter(|factor| factor.is_finite()).collect();
+        factors.sort_unstable_by(f64::total_cmp);
+        let factor = factors.get(factors.len() / 2).map_or(1.0, |median| median.max(1.0));
+        Cost(self.0.map(|part| part * factor))
+    }
+
     /// Microseconds of a query with these counts.
     pub(super) fn micros(&self, figures: &Figures) -> f64 {
         self.of(&parts(figures))
@@ -99,6 +108,19 @@ mod tests {
             }
         }
         assert!(Cost::fit(&exact).unwrap().0.iter().all(|part| *part >= 0.0));
+    }
+
+    #[test]
+    fn a_cost_is_raised_to_what_others_took_and_not_lowered() {
+        let cost = Cost::fit(&measured(|_| 1.0)).unwrap();
+        let factor = |luck: &[f64]| {
+            let points = measured(|i| luck[i % luck.len()]);
+            let raised = cost.raised_to(&points[..luck.len()]);
+            raised.micros(&points[0].figures) / cost.micros(&points[0].figures)
+        };
+        assert!((factor(&[1.3, 1.4, 9.0]) - 1.4).abs() < 0.02);
+        assert!((factor(&[0.5]) - 1.0).abs() < 1e-9);
+        assert_eq!(cost.raised_to(&[]), cost);
     }
 
     #[test]
