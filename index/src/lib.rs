@@ -29,7 +29,7 @@ pub use metric::{Metric, UnknownName};
 pub use record::{IndexConfig, IndexRecord};
 pub use reorder::Permutation;
 pub use rows::VectorRows;
-pub use search::{Candidates, Neighbor, Scratch, ScratchPool, Trace, Visited};
+pub use search::{Candidates, Frontier, Nearest, Neighbor, Scratch, ScratchPool, Trace, Visited};
 pub use stored::{
     BuildOptions, BuildPhase, BuildProgress, Built, Finding, Found, OnProgress, Probe, Reader, Save,
     SearchParams, Writer, build, count_links, nodes_by_level, nodes_in_use, verify,

@@ -29,10 +29,10 @@ pub struct Effort {
     /// Nodes that get an exact distance once the search has stopped, the best estimates first; of those that were not
     /// expanded in [`Mode::Lazy`], none in [`Mode::Filter`]. Raised to k in [`Mode::Route`].
     pub rerank: usize,
-    /// An estimate above `slack` times the k-th exact distance is taken for a miss: re-ranking ends there, and
-    /// [`Mode::Filter`] looks no further at the node. At least 1.
+    /// An estimate above `slack` times the k-th exact distance is taken for a miss: once the k best are measured, re-ranking
+    /// passes over such nodes, and [`Mode::Filter`] looks no further at them. At least 1.
     pub slack: f32,
-    /// Candidates kept; raised to k and, in [`Mode::Route`], `rerank`. Rarely what ends a search.
+    /// Candidates kept, those that were expanded included; raised to k and `rerank`. Rarely what ends a search.
     pub ef: usize,
     /// Nodes that are expanded at most.
     pub max_hops: u64,

@@ -37,7 +37,7 @@ impl ResidentGraph {
     /// does not give as much; what reading the index or the keys fails with.
     pub fn new(reader: &Reader<'_>, keys: Rows<'_>, max_bytes: u64) -> Result<ResidentGraph, RouteError> {
         let (nodes, key_bytes) = (reader.linked_below(), keys.row_bytes());
-        let count = |node| Ok::<_, RouteError>(reader.neighbors(node)?.count());
+        let count = |node| Ok::<_, RouteError>(reader.neighbors_both_ways(node)?.count());
         let most = (0..nodes).into_par_iter().map(count).try_reduce(|| 1, |a, b| Ok(a.max(b)))?;
         let links_per_node = most.next_multiple_of(LINKS_PER_LINE);
         let needed = u64::from(nodes) * (4 * links_per_node + key_bytes) as u64;
@@ -78,7 +78,7 @@ impl ResidentGraph {
                 let places = row.as_chunks_mut::<4>().0;
                 places.fill(NO_LINK.to_ne_bytes());
                 let mut linked = false;
-                for (place, link) in places.iter_mut().zip(reader.neighbors(node)?) {
+                for (place, link) in places.iter_mut().zip(reader.neighbors_both_ways(node)?) {
                     *place = link.to_ne_bytes();
                     linked = true;
                 }
@@ -91,17 +91,22 @@ impl ResidentGraph {
         })
     }
 
-    /// The nodes that `node`, which lies below [`ResidentGraph::nodes`], links to.
+    /// The nodes that `node`, which lies below [`ResidentGraph::nodes`], links to, and those that link to it.
     #[inline]
     pub(super) fn links(&self, node: u32) -> impl Iterator<Item = u32> + '_ {
         let links = self.row(node).as_chunks::<4>().0.iter().map(|link| u32::from_ne_bytes(*link));
         links.take_while(|link| *link != NO_LINK)
     }
 
-    /// The key of a node below [`ResidentGraph::nodes`].
+    /// The keys of nodes below [`ResidentGraph::nodes`], each of them on its way into the cache.
     #[inline]
-    pub(super) fn key(&self, node: u32) -> &[u8] {
-        &self.keys[node as usize * self.key_bytes..][..self.key_bytes]
+    pub(super) fn fetch_keys<'a>(&'a self, nodes: &[u32], out: &mut [&'a [u8]]) {
+        let (keys, key_bytes) = (&self.keys[..], self.key_bytes);
+        for (&node, out) in nodes.iter().zip(out) {
+            let key = &keys[node as usize * key_bytes..][..key_bytes];
+            prefetch(key);
+            *out = key;
+        }
     }
 
     /// Fetches the links of a node into the cache.

@@ -74,11 +74,11 @@ impl<R: VectorRows + ?Sized> Linker<'_, R> {
         if candidates.len() < self.ef || self.rows.row(farthest.id)? != row {
             return Ok(());
         }
-        search.fresh.clear();
-        search.fresh.extend(self.graph.links(nearest.id, layer));
-        search.fresh.retain(|link| candidates.iter().all(|candidate| candidate.id != *link));
+        search.links.clear();
+        search.links.extend(self.graph.links(nearest.id, layer));
+        search.links.retain(|link| candidates.iter().all(|candidate| candidate.id != *link));
         let query = Query::new(self.kernel, row);
-        self.searcher().neighbors(query, &search.fresh, |neighbor| candidates.push(neighbor))?;
+        self.searcher().neighbors(query, &search.links, |neighbor| candidates.push(neighbor))?;
         candidates.sort_unstable_by(Neighbor::order);
         Ok(())
     }
@@ -113,12 +113,12 @@ impl<R: VectorRows + ?Sized> Linker<'_, R> {
         }
         let LinkScratch { search, candidates, chosen, shadowing, .. } = scratch;
         let searcher = self.searcher();
-        search.fresh.clear();
-        search.fresh.extend(self.graph.links(from, layer));
+        search.links.clear();
+        search.links.extend(self.graph.links(from, layer));
         candidates.clear();
         candidates.push(to);
         let query = Query::new(self.kernel, self.rows.row(from)?);
-        searcher.neighbors(query, &search.fresh, |neighbor| candidates.push(neighbor))?;
+        searcher.neighbors(query, &search.links, |neighbor| candidates.push(neighbor))?;
         candidates.sort_unstable_by(Neighbor::order);
         select::diverse(&searcher, from, candidates, self.graph.capacity(layer), chosen, shadowing)?;
         self.graph.store(from, layer, chosen.iter().map(|neighbor| neighbor.id));

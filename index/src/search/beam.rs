@@ -1,6 +1,6 @@
 //! The two loops of HNSW search (Malkov & Yashunin 2016, algorithm 2): greedy descent and best-first search.
 
-use super::{Neighbor, Scratch, Trace, keep_unvisited};
+use super::{Neighbor, Scratch, Trace};
 use crate::{Error, VectorRows, distance::Kernel};
 
 /// Rows whose distances are computed in one call of the kernel.
@@ -119,11 +119,11 @@ impl<'a, G: Adjacency, R: VectorRows + ?Sized> Searcher<'a, G, R> {
         loop {
             let here = best.id;
             trace.descend(layer, here);
-            scratch.fresh.clear();
-            scratch.fresh.extend(self.graph.links(here, layer)?);
+            scratch.links.clear();
+            scratch.links.extend(self.graph.links(here, layer)?);
             scratch.hops += 1;
-            scratch.distances += scratch.fresh.len() as u64;
-            self.neighbors(query, &scratch.fresh, |neighbor| {
+            scratch.distances += scratch.links.len() as u64;
+            self.neighbors(query, &scratch.links, |neighbor| {
                 let nearer = neighbor.distance < best.distance;
                 trace.measure(neighbor, nearer);
                 if nearer {
@@ -173,9 +173,8 @@ impl<'a, G: Adjacency, R: VectorRows + ?Sized> Searcher<'a, G, R> {
         scratch: &mut Scratch,
         trace: &mut impl Trace,
     ) -> Result<(), Error> {
-        let len = self.graph.len();
-        let Scratch { candidates, visited, fresh, distances, hops } = scratch;
-        visited.reset(len as usize);
+        let Scratch { candidates, visited, distances, hops, .. } = scratch;
+        visited.reset(self.graph.len() as usize);
         visited.insert(from.id);
         candidates.reset(ef);
         candidates.insert(from);
@@ -183,14 +182,14 @@ impl<'a, G: Adjacency, R: VectorRows + ?Sized> Searcher<'a, G, R> {
         let mut computed = [0.0; BATCH];
         while let Some(id) = candidates.expand_next() {
             trace.expand(id, candidates.bound());
-            let count = keep_unvisited(self.graph.links(id, layer)?, len, visited, fresh)?;
+            let fresh = visited.insert_all(self.graph.links(id, layer)?)?;
             for next in candidates.unexpanded().take(2) {
                 self.graph.prefetch(next, layer);
             }
             *hops += 1;
-            *distances += count as u64;
-            self.rows.request(&fresh[..count]);
-            for ids in fresh[..count].chunks(BATCH) {
+            *distances += fresh.len() as u64;
+            self.rows.request(fresh);
+            for ids in fresh.chunks(BATCH) {
                 for (row, &id) in rows.iter_mut().zip(ids) {
                     *row = self.rows.row(id)?;
                 }

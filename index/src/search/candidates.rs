@@ -154,7 +154,7 @@ impl Candidates {
 }
 
 #[inline]
-fn key(neighbor: Neighbor) -> u64 {
+pub(super) fn key(neighbor: Neighbor) -> u64 {
     // The integer order of IEEE 754 bits is the order of the numbers once negative ones are mirrored.
     let bits = neighbor.distance.to_bits();
     let ordered = if bits >> 31 == 0 { bits | 0x8000_0000 } else { !bits };
@@ -162,12 +162,12 @@ fn key(neighbor: Neighbor) -> u64 {
 }
 
 #[inline]
-fn id(key: u64) -> u32 {
+pub(super) fn id(key: u64) -> u32 {
     key as u32 >> 1
 }
 
 #[inline]
-fn distance(key: u64) -> f32 {
+pub(super) fn distance(key: u64) -> f32 {
     let ordered = (key >> 32) as u32;
     f32::from_bits(if ordered >> 31 == 1 { ordered & 0x7fff_ffff } else { !ordered })
 }

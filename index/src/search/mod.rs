@@ -2,6 +2,8 @@
 
 mod beam;
 mod candidates;
+mod frontier;
+mod nearest;
 mod scratch;
 mod trace;
 mod visited;
@@ -9,10 +11,11 @@ mod visited;
 pub(crate) use beam::{Adjacency, Query, Searcher};
 pub use candidates::Candidates;
 pub(crate) use candidates::MAX_ROWS;
+pub use frontier::Frontier;
+pub use nearest::Nearest;
 pub use scratch::{Scratch, ScratchPool};
 pub use trace::Trace;
 pub use visited::Visited;
-pub(crate) use visited::keep_unvisited;
 
 /// Scratches of all searches of the process.
 pub(crate) static SCRATCHES: ScratchPool = ScratchPool::new();

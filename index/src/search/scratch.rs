@@ -9,8 +9,8 @@ use super::{Candidates, visited::Visited};
 pub struct Scratch {
     pub(crate) candidates: Candidates,
     pub(crate) visited: Visited,
-    /// Neighbours of the expanded row that were not seen before.
-    pub(crate) fresh: Vec<u32>,
+    /// The links of a row.
+    pub(crate) links: Vec<u32>,
     /// Full-precision distances computed since the scratch was made.
     pub(crate) distances: u64,
     /// Rows expanded since the scratch was made, all layers.

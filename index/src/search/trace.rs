@@ -7,6 +7,9 @@ use super::Neighbor;
 /// Searches take it as a type, and none of its methods does anything by default: a search with `()`, as all are that
 /// nobody asked to explain, is compiled without it.
 pub trait Trace {
+    /// Whether anybody watches: loops that only tell are left out where nobody does.
+    const WATCHES: bool = true;
+
     /// The search begins at this node.
     #[inline(always)]
     fn enter(&mut self, _node: u32) {}
@@ -35,9 +38,13 @@ pub trait Trace {
     fn rerank(&mut self) {}
 }
 
-impl Trace for () {}
+impl Trace for () {
+    const WATCHES: bool = false;
+}
 
 impl<T: Trace> Trace for &mut T {
+    const WATCHES: bool = T::WATCHES;
+
     #[inline(always)]
     fn enter(&mut self, node: u32) {
         (**self).enter(node);

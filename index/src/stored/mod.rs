@@ -86,6 +86,15 @@ impl<'v> StoredLinks<'v> {
     }
 }
 
+impl StoredLinks<'_> {
+    /// The rows that `id` links to in the base layer, and those that link to it: `most` of them at most.
+    #[inline(always)]
+    pub(crate) fn links_both_ways(&self, id: u32, most: usize) -> Result<impl Iterator<Item = u32>, Error> {
+        let row = self.base.get(id)?;
+        Ok(words(&row[..row.len().min(4 * most)]).map(|word| word & !INCOMING))
+    }
+}
+
 impl Adjacency for StoredLinks<'_> {
     fn len(&self) -> u32 {
         self.base.len()
@@ -93,7 +102,7 @@ impl Adjacency for StoredLinks<'_> {
 
     #[inline(always)]
     fn links(&self, id: u32, layer: u8) -> Result<impl Iterator<Item = u32>, Error> {
-        Ok(words(self.bytes(id, layer)?).take_while(|word| word & links::INCOMING == 0))
+        Ok(words(self.bytes(id, layer)?).take_while(|word| word & INCOMING == 0))
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 use super::reader::{Found, Reader};
 use super::scan::Scan;
 use super::{StoredRows, UNLINKED, level_of};
-use crate::search::{Adjacency, Query, Searcher, keep_unvisited};
+use crate::search::{Adjacency, Query, Searcher};
 use crate::{Error, Neighbor, Scratch, VectorRows, Visited};
 
 /// A query against an index: base-layer links, distances, and what is not in the graph.
@@ -69,35 +69,14 @@ impl Probe<'_, '_> {
         self.reader.links.links(node, 0)
     }
 
-    /// Adds the nodes that `node` links to in the base layer to `visited`, and returns those that were not there.
-    /// They lie in `room`, which grows as needed and is best kept from hop to hop.
+    /// The nodes that `node` links to in the base layer and those that link to it, each once: three times as many at most as a
+    /// node links to in the upper layers. For searches to whom looking at a node costs little.
     ///
     /// # Errors
-    /// [`Error::RowOutOfRange`] where it links to a node that `visited` has no room for, [`Error::Storage`] where its
-    /// links cannot be read.
+    /// [`Error::Storage`] where they cannot be read.
     #[inline]
-    pub fn unvisited_links<'f>(
-        &self,
-        node: u32,
-        visited: &mut Visited,
-        room: &'f mut Vec<u32>,
-    ) -> Result<&'f [u32], Error> {
-        self.unvisited(self.links(node)?, visited, room)
-    }
-
-    /// As [`Probe::unvisited_links`], of links that were read elsewhere.
-    ///
-    /// # Errors
-    /// [`Error::RowOutOfRange`] as there.
-    #[inline]
-    pub fn unvisited<'f>(
-        &self,
-        links: impl Iterator<Item = u32>,
-        visited: &mut Visited,
-        room: &'f mut Vec<u32>,
-    ) -> Result<&'f [u32], Error> {
-        let count = keep_unvisited(links, self.reader.links.base.len(), visited, room)?;
-        Ok(&room[..count])
+    pub fn links_both_ways(&self, node: u32) -> Result<impl Iterator<Item = u32>, Error> {
+        self.reader.links.links_both_ways(node, self.reader.most_both_ways())
     }
 
     /// Fetches into the cache what [`Probe::prefetch_links`] reads.

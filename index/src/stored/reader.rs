@@ -114,6 +114,23 @@ impl<'v> Reader<'v> {
         self.links.links(node, 0)
     }
 
+    /// The same and the nodes that link to `node`, as [`Probe::links_both_ways`](super::Probe::links_both_ways) has them.
+    ///
+    /// # Errors
+    /// As [`Reader::neighbors`].
+    pub fn neighbors_both_ways(&self, node: u32) -> Result<impl Iterator<Item = u32>, Error> {
+        let len = self.links.base.len();
+        if node >= len {
+            return Err(Error::RowOutOfRange { id: node, len });
+        }
+        self.links.links_both_ways(node, self.most_both_ways())
+    }
+
+    /// A node that very many link to would take as long as a whole search.
+    pub(super) fn most_both_ways(&self) -> usize {
+        3 * self.record.config.m
+    }
+
     /// The `k` rows nearest to `query`, which is encoded as the rows are.
     ///
     /// Rows that are not linked yet are scanned, so what is committed is found.

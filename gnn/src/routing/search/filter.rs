@@ -1,5 +1,7 @@
 //! Exact distances decide the order of expansion; keys only decide which nodes get one.
 
+use std::ops::Range;
+
 use redknot_index::{Neighbor, Trace};
 
 use super::walk::Walk;
@@ -13,33 +15,41 @@ impl<T: Trace> Walk<'_, '_, T> {
         let Some(entry) = self.enter(landmarks)? else { return Ok(StopReason::NoGraph) };
         self.measure(&[entry.id])?;
         loop {
-            let hop = match self.next_hop(self.kth_candidate()) {
+            let kth = self.kth_candidate();
+            let next = self.scratch.pool.peek();
+            let hop = match self.hop_to(next, kth) {
                 Ok(hop) => hop,
                 Err(stop) => return Ok(stop),
             };
-            let fresh = self.expand(hop)?;
-            let kept = self.keep_promising(fresh);
-            let links = std::mem::take(&mut self.scratch.links);
-            let measured = self.measure(&links[..kept]);
-            self.scratch.links = links;
+            self.scratch.pool.expand_next();
+            let scored = self.expand(hop)?;
+            self.pick_promising(scored);
+            let nodes = std::mem::take(&mut self.scratch.nodes);
+            let measured = self.measure(&nodes);
+            self.scratch.nodes = nodes;
             measured?;
             self.look_ahead()?;
         }
     }
 
-    /// Moves those of the first `fresh` of `scratch.links` to the front that are worth a distance; returns how many.
-    fn keep_promising(&mut self, fresh: usize) -> usize {
+    /// Picks those of the nodes at some places of `scratch.visited` that are worth a distance.
+    fn pick_promising(&mut self, scored: Range<usize>) {
         let bound = self.bound();
-        let mut kept = 0;
-        for place in 0..fresh {
-            let Scratch { links, estimates, .. } = &mut *self.scratch;
-            let (id, estimate) = (links[place], estimates[place]);
-            links[kept] = id;
+        self.scratch.nodes.clear();
+        for place in scored {
+            let Scratch { visited, estimates, nodes, .. } = &mut *self.scratch;
+            let (id, estimate) = (visited.seen()[place], estimates[place]);
             let keep = estimate < bound;
-            kept += usize::from(keep);
+            if keep {
+                nodes.push(id);
+            }
             self.trace.score(self.in_distances(Neighbor { id, distance: estimate }), keep);
         }
-        kept
+    }
+
+    /// How far the k-th candidate is, once there are k.
+    fn kth_candidate(&self) -> Option<f32> {
+        self.scratch.pool.get(self.k - 1).map(|kth| kth.distance)
     }
 
     /// Estimates from here on are not worth a distance.

@@ -11,11 +11,8 @@ impl<T: Trace> Walk<'_, '_, T> {
     /// of those that were not expanded.
     pub(super) fn lazy(&mut self, landmarks: &Landmarks) -> Result<StopReason, RouteError> {
         let Some(entry) = self.enter(landmarks)? else { return Ok(StopReason::NoGraph) };
-        self.scratch.pool.insert(entry);
-        let stop = self.follow()?;
-        let scratch = &mut *self.scratch;
-        scratch.shortlist.clear();
-        scratch.shortlist.extend(scratch.pool.unexpanded_neighbors().take(self.effort.rerank));
+        let stop = self.follow(entry)?;
+        self.list_best(self.effort.rerank);
         self.rerank()?;
         Ok(stop)
     }

@@ -1,7 +1,8 @@
 //! What the modes of search share: the way in, the next hop, and scoring.
 
+use std::ops::Range;
+
 use redknot_index::{Neighbor, Probe, Trace};
-use redknot_storage::prefetch;
 
 use super::{Keys, Scratch, Setting, StopReason};
 use crate::routing::effort::widen;
@@ -9,8 +10,6 @@ use crate::routing::{Effort, Landmarks, Mode, QueryEncoder, RouteError};
 
 /// Keys scored in one call of the kernel.
 pub(super) const BATCH: usize = 32;
-/// The links of so many candidates are about to be read.
-const SOON: usize = 4;
 
 /// A node whose links are looked at.
 #[derive(Clone, Copy)]
@@ -24,19 +23,22 @@ pub(super) struct Hop {
 pub(super) struct Walk<'w, 'v, T> {
     encoder: &'w QueryEncoder,
     pub(super) probe: Probe<'w, 'v>,
-    keys: Keys<'v>,
+    pub(super) keys: Keys<'v>,
     pub(super) scratch: &'w mut Scratch,
     /// At least 1 once the search runs.
     pub(super) k: usize,
     pub(super) effort: Effort,
-    unit: f32,
+    pub(super) unit: f32,
     pub(super) distances: u64,
     pub(super) key_scores: u64,
     pub(super) hops: u64,
-    /// The keys of `scratch.links`, of a hop whose keys were fetched.
+    /// How many of the nodes that were seen are scored: all but those that come last.
+    pub(super) scored: usize,
+    /// How many of `scratch.near` are of this search.
+    pub(super) near: usize,
+    /// The keys of nodes that were found and not scored yet: of one hop, and of the one before it.
     fetched: Vec<&'v [u8]>,
-    /// The keys of `scratch.next_links`.
-    next_fetched: Vec<&'v [u8]>,
+    fetched_before: Vec<&'v [u8]>,
     pub(super) trace: T,
 }
 
@@ -50,7 +52,13 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
     ) -> Walk<'w, 'v, T> {
         let &Setting { router, keys, k, effort, unit, .. } = setting;
         probe.reset(&mut scratch.visited);
-        scratch.pool.reset(effort.ef.max(effort.rerank).max(k));
+        let ef = effort.ef.max(effort.rerank).max(k);
+        match effort.mode {
+            Mode::Route => scratch.frontier.reset(ef, k),
+            // Exact distances say how far the k-th is.
+            Mode::Lazy => scratch.frontier.reset(ef, 0),
+            Mode::Filter => scratch.pool.reset(ef),
+        }
         scratch.nearest.reset(k);
         let encoder = &router.encoder;
         Walk {
@@ -64,8 +72,10 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
             distances: 0,
             key_scores: 0,
             hops: 0,
+            scored: 0,
+            near: 0,
             fetched: Vec::with_capacity(BATCH),
-            next_fetched: Vec::with_capacity(BATCH),
+            fetched_before: Vec::with_capacity(BATCH),
             trace,
         }
     }
@@ -97,17 +107,27 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
         Ok(Some(self.entered(Neighbor { id: entry, distance: estimate[0] })))
     }
 
+    /// Has the search begin at a node, which is the first in the places that [`Walk::expand`] speaks of.
     fn entered(&mut self, entry: Neighbor) -> Neighbor {
         self.trace.enter(entry.id);
         self.trace.score(self.in_distances(entry), true);
+        let Scratch { estimates, near, .. } = &mut *self.scratch;
+        if estimates.is_empty() {
+            estimates.push(0.0);
+        }
+        if near.is_empty() {
+            near.push(0);
+        }
+        (estimates[0], near[0]) = (entry.distance, 0);
+        (self.scored, self.near) = (1, 1);
         entry
     }
 
-    /// What to expand next, taken from the candidates; or why there is nothing. `kth` is how far the k-th is, in the order
-    /// that candidates are in.
+    /// The hop to `next`, or why there is none. `kth` is how far the k-th is, in the order that candidates are in. Whoever
+    /// asks takes `next` from the candidates.
     #[inline]
-    pub(super) fn next_hop(&mut self, kth: Option<f32>) -> Result<Hop, StopReason> {
-        let Some(next) = self.scratch.pool.peek() else { return Err(StopReason::Exhausted) };
+    pub(super) fn hop_to(&mut self, next: Option<Neighbor>, kth: Option<f32>) -> Result<Hop, StopReason> {
+        let Some(next) = next else { return Err(StopReason::Exhausted) };
         let bound = kth.map(|kth| self.reach(kth));
         if bound.is_some_and(|bound| next.distance > bound) {
             return Err(StopReason::Converged);
@@ -115,7 +135,6 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
         if self.hops >= self.effort.max_hops {
             return Err(StopReason::HopLimit);
         }
-        self.scratch.pool.expand_next();
         self.hops += 1;
         Ok(Hop { node: next.id, bound })
     }
@@ -127,57 +146,55 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
         self.trace.expand(hop.node, hop.bound.map(|bound| bound / unit));
     }
 
-    /// How far the k-th candidate is, once there are k.
+    /// Looks at the links of a node. Returns the places in `scratch.visited` of nodes that were not seen before, whose
+    /// estimates are at the same places of `scratch.estimates`.
     #[inline]
-    pub(super) fn kth_candidate(&self) -> Option<f32> {
-        self.scratch.pool.get(self.k - 1).map(|kth| kth.distance)
-    }
-
-    /// Looks at the links of a node. Returns how many nodes were not seen before: they are the first of
-    /// `scratch.links`, with their estimates in `scratch.estimates`.
-    #[inline]
-    pub(super) fn expand(&mut self, hop: Hop) -> Result<usize, RouteError> {
+    pub(super) fn expand(&mut self, hop: Hop) -> Result<Range<usize>, RouteError> {
         let count = self.fetch_keys(hop)?;
         self.take_fetched();
-        self.score_fetched(hop, count)
+        Ok(self.score_fetched(hop, count))
     }
 
-    /// The first half of [`Walk::expand`], a hop ahead: finds the nodes that were not seen before and fetches their keys,
-    /// into `next_links` and `next_fetched`. Returns how many they are.
+    /// The first half of [`Walk::expand`], a hop ahead: finds the nodes that were not seen before and fetches their keys.
+    /// Returns how many they are.
     #[inline]
     pub(super) fn fetch_keys(&mut self, hop: Hop) -> Result<usize, RouteError> {
-        let Scratch { visited, next_links, .. } = &mut *self.scratch;
-        let fetched = &mut self.next_fetched;
-        match self.keys.resident {
-            Some(resident) => {
-                let fresh = self.probe.unvisited(resident.links(hop.node), visited, next_links)?;
-                fetch(fresh, fetched, |node| Ok(resident.key(node)))
-            }
-            None => {
-                let fresh = self.probe.unvisited_links(hop.node, visited, next_links)?;
-                fetch(fresh, fetched, |node| self.keys.rows.get(node))
-            }
+        let visited = &mut self.scratch.visited;
+        let nodes = match self.keys.resident {
+            Some(resident) => visited.insert_all(resident.links(hop.node))?,
+            None => visited.insert_all(self.probe.links_both_ways(hop.node)?)?,
+        };
+        if self.fetched.len() < nodes.len() {
+            self.fetched.resize(nodes.len(), &[]);
         }
+        let fetched = &mut self.fetched[..nodes.len()];
+        match self.keys.resident {
+            Some(resident) => resident.fetch_keys(nodes, fetched),
+            None => self.keys.rows.fetch(nodes, fetched).map_err(RouteError::Keys)?,
+        }
+        Ok(nodes.len())
     }
 
     /// Has what [`Walk::fetch_keys`] found be what [`Walk::score_fetched`] scores.
     #[inline]
     pub(super) fn take_fetched(&mut self) {
-        std::mem::swap(&mut self.scratch.links, &mut self.scratch.next_links);
-        std::mem::swap(&mut self.fetched, &mut self.next_fetched);
+        std::mem::swap(&mut self.fetched, &mut self.fetched_before);
     }
 
-    /// The second half of [`Walk::expand`], for a hop whose `count` keys were fetched.
+    /// The second half of [`Walk::expand`], for a hop whose `count` keys were fetched: hops are scored in the order in
+    /// which their keys were.
     #[inline]
-    pub(super) fn score_fetched(&mut self, hop: Hop, count: usize) -> Result<usize, RouteError> {
+    pub(super) fn score_fetched(&mut self, hop: Hop, count: usize) -> Range<usize> {
         self.tell(hop);
+        let scored = self.scored..self.scored + count;
         let Scratch { estimates, encoded, .. } = &mut *self.scratch;
-        if estimates.len() < count {
-            estimates.resize(count, 0.0);
+        if estimates.len() < scored.end {
+            estimates.resize(scored.end, 0.0);
         }
-        self.encoder.estimates(encoded, &self.fetched, &mut estimates[..count]);
+        self.encoder.estimates(encoded, &self.fetched_before[..count], &mut estimates[scored.clone()]);
+        self.scored = scored.end;
         self.key_scores += count as u64;
-        Ok(count)
+        scored
     }
 
     /// Fetches what [`Walk::expand`] reads first.
@@ -186,28 +203,6 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
         match self.keys.resident {
             Some(resident) => resident.prefetch_links(node),
             None => self.probe.prefetch_links(node),
-        }
-    }
-
-    /// Adds those of the first `count` of `scratch.links` to the candidates whose estimates lie below `bound`.
-    #[inline]
-    pub(super) fn insert_estimates(&mut self, count: usize, bound: f32) {
-        let Scratch { pool, links, estimates, .. } = &mut *self.scratch;
-        let bound = pool.bound().map_or(bound, |last| bound.min(last));
-        // Which are near enough cannot be foreseen, so they are picked without a branch and inserted after that.
-        let mut promising = 0;
-        for at in 0..count {
-            let (id, distance) = (links[at], estimates[at]);
-            let keep = distance < bound;
-            self.trace.score(Neighbor { id, distance: distance / self.unit }, keep);
-            (links[promising], estimates[promising]) = (id, distance);
-            promising += usize::from(keep);
-        }
-        let promising = links[..promising].iter().zip(&*estimates);
-        pool.insert_all(promising.map(|(&id, &distance)| Neighbor { id, distance }));
-        // In memory, the place of links is known.
-        if self.keys.resident.is_none() {
-            pool.unexpanded().take(SOON).for_each(|soon| self.probe.prefetch_place(soon));
         }
     }
 
@@ -271,22 +266,6 @@ impl<'w, 'v, T: Trace> Walk<'w, 'v, T> {
             trace.measure(neighbor, place.is_some());
         })?)
     }
-}
-
-/// Has the keys of `nodes` fetched into the cache; `into` says where they are. Returns how many they are.
-#[inline]
-fn fetch<'v>(
-    nodes: &[u32],
-    into: &mut Vec<&'v [u8]>,
-    key: impl Fn(u32) -> Result<&'v [u8], redknot_storage::Error>,
-) -> Result<usize, RouteError> {
-    into.clear();
-    for &node in nodes {
-        let key = key(node).map_err(RouteError::Keys)?;
-        prefetch(key);
-        into.push(key);
-    }
-    Ok(nodes.len())
 }
 
 /// The nearest of some nodes and its place; the first of equals.
