@@ -72,6 +72,7 @@ fn model(rows: &[Vec<f32>], lambda: f32) -> KeyModel {
         slots,
         lambda,
         kappa: 1.0,
+        nu: 0.0,
         bias_base: 0.0,
         bias_step: 10.0 / f32::from(u16::MAX),
         attention: None,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use redknot_gnn::routing::{AttentionLayer, KeyModel};
 use redknot_gnn::train::{
     AttentionOptions, Corpus, Encoder, PcaOptions, Queries, TrainError, TrainOptions, TrainPhase,
-    TrainProgress, collect, fit, pca_model, quality, train,
+    TrainProgress, TrainReport, collect, fit, pca_model, quality, train,
 };
 use redknot_index::{
     BuildOptions, Element, Error, IndexConfig, IndexRecord, Metric, Permutation, Reader, Writer, build,
@@ -93,6 +93,17 @@ fn clustered(count: usize, seed: u64) -> Vec<f32> {
     rows
 }
 
+/// Embeddings of definitions, of `DEFINITION_DIM` numbers each: real neighbourhoods are what keys are learned for.
+fn definitions(range: std::ops::Range<usize>) -> Vec<f32> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/demo/base.npy");
+    let bytes = std::fs::read(file).unwrap();
+    let rows = &bytes[NPY_HEADER..][range.start * DEFINITION_DIM..range.end * DEFINITION_DIM];
+    rows.iter().map(|byte| f32::from(byte.cast_signed())).collect()
+}
+
+const DEFINITION_DIM: usize = 384;
+const NPY_HEADER: usize = 128;
+
 fn corpus(metric: Metric) -> Memory {
     Memory::new(metric, DIM, clustered(NODES, 1))
 }
@@ -123,7 +134,8 @@ fn layer_numbers(layer: &AttentionLayer) -> [&Vec<f32>; 4] {
 /// The bytes of every number of a model.
 fn bytes(model: &KeyModel) -> Vec<u8> {
     let slots = model.slots.iter().flat_map(|slot| [f32::from(slot.coordinate), slot.step]);
-    let numbers = [model.query_constant, model.lambda, model.kappa, model.bias_base, model.bias_step];
+    let numbers =
+        [model.query_constant, model.lambda, model.kappa, model.nu, model.bias_base, model.bias_step];
     let arrays = [&model.mean, &model.nodes, &model.queries, &model.query_linear];
     let attention = model.attention.iter().flat_map(|attention| {
         let layers = attention.layers.iter().flat_map(layer_numbers);
@@ -140,24 +152,58 @@ fn bytes(model: &KeyModel) -> Vec<u8> {
         .collect()
 }
 
+/// The report of training on these queries, once it was seen to have done what every training has to.
+fn report(corpus: &Memory, queries: &Queries<'_>, options: &TrainOptions) -> TrainReport {
+    let report = train(corpus, queries, options, &go_on).unwrap().report;
+    let (first, last) = (report.losses[0], report.losses[report.losses.len() - 1]);
+    assert!(last.held_out < first.held_out && last.training < first.training, "{report:?}");
+    assert!(report.learned.correlation > report.pca.correlation, "{report:?}");
+    // The network and the model that is made of it agree on how good they are.
+    let best = report.losses.iter().find(|losses| losses.step == report.best_step).unwrap();
+    assert!((best.order - report.learned.order).abs() < 0.01, "{report:?}");
+    report
+}
+
 #[test]
 fn training_orders_near_nodes_better_than_principal_axes_do() {
     let held_out = clustered(100, 3);
+    let options = TrainOptions { encoder: Encoder::Linear, ..options() };
     for metric in [Metric::L2, Metric::Cosine] {
-        let corpus = corpus(metric);
         let queries = Queries { training: None, held_out: Some(&held_out) };
-        let trained = train(&corpus, &queries, &options(), &go_on).unwrap();
-        let report = &trained.report;
+        let report = report(&corpus(metric), &queries, &options);
         assert!(report.synthesised && report.training_queries == 300 && report.held_out_queries == 100);
         assert_eq!(report.exact_queries, 400);
         assert!(report.pca.order > 0.6, "{metric}: {report:?}");
         assert!(report.learned.order > report.pca.order + 0.01, "{metric}: {report:?}");
-        assert!(report.learned.correlation > report.pca.correlation, "{metric}: {report:?}");
-        let (first, last) = (report.losses[0], report.losses[report.losses.len() - 1]);
-        assert!(last.held_out < first.held_out && last.training < first.training, "{report:?}");
-        // The network and the model that is made of it agree on how good they are.
-        let best = report.losses.iter().find(|losses| losses.step == report.best_step).unwrap();
-        assert!((best.order - report.learned.order).abs() < 0.01, "{report:?}");
+    }
+}
+
+/// What biases give back at the mean of the neighbours leaves less to learn, in clusters next to nothing.
+#[test]
+fn training_goes_beyond_what_the_means_of_neighbours_give_back() {
+    let (given, held_out) = (definitions(2000..3000), definitions(3000..3100));
+    let queries = Queries { training: Some(&given), held_out: Some(&held_out) };
+    let options = TrainOptions { queries: 1000, steps: 400, learning_rate: 1e-3, ..options() };
+    for metric in [Metric::L2, Metric::Cosine] {
+        let corpus = Memory::new(metric, DEFINITION_DIM, definitions(0..2000));
+        let report = report(&corpus, &queries, &options);
+        assert!(!report.synthesised && report.training_queries == 1000);
+        assert!(report.learned.order > report.pca.order, "{metric}: {report:?}");
+        assert!(report.learned.exact_order > report.pca.exact_order, "{metric}: {report:?}");
+    }
+}
+
+#[test]
+fn the_means_of_neighbours_give_back_what_is_lost_between_clusters() {
+    let held_out = clustered(100, 3);
+    let queries = Queries { training: None, held_out: Some(&held_out) };
+    for metric in [Metric::L2, Metric::Cosine] {
+        let corpus = corpus(metric);
+        let trajectories = collect(&corpus, &queries, &options(), &go_on).unwrap();
+        let model = pca_model(&corpus, &options().pca).unwrap();
+        let order = |model: &KeyModel| quality(&corpus, &trajectories, model).unwrap().order;
+        let (with, without) = (order(&model), order(&KeyModel { nu: 0.0, kappa: 0.0, ..model }));
+        assert!(with > without + 0.01, "{metric}: {with} and {without}");
     }
 }
 
@@ -172,6 +218,7 @@ fn the_model_without_queries_has_the_form_that_keys_need() {
         model.slots.iter().all(|slot| usize::from(slot.coordinate) < model.coordinates() && slot.step > 0.0)
     );
     assert!((0.0..=1.0).contains(&model.kappa) && model.bias_step > 0.0);
+    assert!(model.nu > 0.0 && model.nu <= 1.0);
     // Twice the bytes tell near nodes apart better.
     let trajectories = collect(&corpus, &Queries::default(), &options(), &go_on).unwrap();
     let small = pca_model(&corpus, &PcaOptions { key_bytes: Some(32), ..PcaOptions::default() }).unwrap();
@@ -201,14 +248,15 @@ fn attending(layers: usize, heads: usize, hidden: usize) -> TrainOptions {
 
 #[test]
 fn attention_goes_on_from_what_was_learned_without_it() {
-    let corpus = corpus(Metric::L2);
-    let held_out = clustered(100, 3);
-    let queries = Queries { training: None, held_out: Some(&held_out) };
-    let trained = train(&corpus, &queries, &attending(1, 4, 16), &go_on).unwrap();
+    let corpus = Memory::new(Metric::L2, DEFINITION_DIM, definitions(0..2000));
+    let (given, held_out) = (definitions(2000..3000), definitions(3000..3100));
+    let queries = Queries { training: Some(&given), held_out: Some(&held_out) };
+    let options = TrainOptions { queries: 1000, learning_rate: 1e-3, ..attending(1, 4, 16) };
+    let trained = train(&corpus, &queries, &options, &go_on).unwrap();
     let (model, report) = (&trained.model, &trained.report);
     model.check().unwrap();
     let attention = model.attention.as_ref().unwrap();
-    assert_eq!((attention.layers.len(), attention.inputs(DIM)), (1, 64));
+    assert_eq!((attention.layers.len(), attention.inputs(DEFINITION_DIM)), (1, 64));
     assert!(attention.output.iter().any(|x| *x != 0.0), "{report:?}");
     let steps: Vec<usize> = report.losses.iter().map(|losses| losses.step).collect();
     assert!(steps.is_sorted_by(|a, b| a < b), "{steps:?}");
@@ -248,7 +296,7 @@ fn the_largest_attention_of_the_plan_can_be_trained() {
     assert_eq!(layers.iter().map(|layer| (layer.heads, layer.width)).collect::<Vec<_>>(), [(4, 128); 3]);
     assert!(trained.report.losses.iter().all(|losses| losses.held_out.is_finite()));
     let bytes = trained.model.to_bytes().unwrap();
-    assert_eq!(bytes[8], 4, "projections of two bytes a weight, and attention");
+    assert_eq!(bytes[8], 8, "projections of two bytes a weight, attention, and ν");
     assert_eq!(trained.model, KeyModel::from_bytes(&bytes).unwrap());
 }
 
@@ -257,7 +305,7 @@ fn a_linear_encoder_knows_no_neighbours() {
     let corpus = corpus(Metric::L2);
     let options = TrainOptions { encoder: Encoder::Linear, steps: 20, ..options() };
     let model = train(&corpus, &Queries::default(), &options, &go_on).unwrap().model;
-    assert_eq!((model.lambda, model.attention), (0.0, None));
+    assert_eq!((model.lambda, model.nu, model.attention), (0.0, 0.0, None));
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn entries(model: &KeyModel, others: &Metadata) -> Result<Metadata, OnnxError> {
     let slot = |slot: &Slot| format!("{}:{}", slot.coordinate, slot.step);
     let slots: Vec<String> = model.slots.iter().map(slot).collect();
     let own = [
-        (metadata::FORMAT, metadata::FORMAT_VERSION.to_string()),
+        (metadata::FORMAT, metadata::version_of(model).to_string()),
         (metadata::KIND, metadata::KEY_MODEL.into()),
         (metadata::DIM, model.dim.to_string()),
         (metadata::COORDINATES, model.coordinates().to_string()),
@@ -127,8 +127,9 @@ fn entries(model: &KeyModel, others: &Metadata) -> Result<Metadata, OnnxError> {
         (metadata::SLOTS, slots.join(" ")),
         (metadata::CHECKSUM, metadata::checksum(model, others)?),
     ];
+    let nu = (model.nu != 0.0).then(|| (metadata::NU, model.nu.to_string()));
     let mut entries = others.clone();
-    entries.extend(own.map(|(key, value)| (key.to_owned(), value)));
+    entries.extend(own.into_iter().chain(nu).map(|(key, value)| (key.to_owned(), value)));
     Ok(entries)
 }
 
@@ -157,6 +158,7 @@ mod tests {
             slots: (0..120).map(|slot| Slot { coordinate: (slot % coordinates) as u16, step: 0.1 }).collect(),
             lambda: 0.3,
             kappa: 0.5,
+            nu: 0.25,
             bias_base: -1.0,
             bias_step: 0.01,
             attention: None,

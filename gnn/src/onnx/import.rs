@@ -78,9 +78,10 @@ pub fn import_key_model(bytes: &[u8]) -> Result<(KeyModel, Metadata), OnnxError>
 
 fn key_model(graph: &GraphProto, entries: &Metadata) -> Result<KeyModel, OnnxError> {
     let format = text(entries, metadata::FORMAT)?;
-    if format != FORMAT_VERSION.to_string() {
+    if !(1..=FORMAT_VERSION).any(|version| version.to_string() == format) {
         return Err(OnnxError::Version { expected: FORMAT_VERSION, got: format.into() });
     }
+    let nu = if entries.contains_key(metadata::NU) { number(entries, metadata::NU)? } else { 0.0 };
     let mean = vector(graph, MEAN)?;
     let model = KeyModel {
         dim: mean.len(),
@@ -93,11 +94,18 @@ fn key_model(graph: &GraphProto, entries: &Metadata) -> Result<KeyModel, OnnxErr
         slots: slots(text(entries, metadata::SLOTS)?)?,
         lambda: number(entries, metadata::LAMBDA)?,
         kappa: number(entries, metadata::KAPPA)?,
+        nu,
         bias_base: number(entries, metadata::BIAS_BASE)?,
         bias_step: number(entries, metadata::BIAS_STEP)?,
         attention: None,
     };
     model.check()?;
+    if format != metadata::version_of(&model).to_string() {
+        return Err(OnnxError::Metadata {
+            key: metadata::NU.into(),
+            why: "is there in version 2, and not 0",
+        });
+    }
     // What is written twice has to agree: the graph must not compute anything else than the model.
     for (key, value) in [(metadata::DIM, model.dim), (metadata::COORDINATES, model.coordinates())] {
         if number::<usize>(entries, key)? != value {

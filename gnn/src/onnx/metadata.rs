@@ -12,8 +12,13 @@ use crate::routing::{KeyModel, ModelError};
 /// Entries that a file carries beside the model, by key.
 pub type Metadata = BTreeMap<String, String>;
 
-/// The version of the form in which key models are written: docs/ONNX.md.
-pub const FORMAT_VERSION: u32 = 1;
+/// The latest version of the form in which key models are written: docs/ONNX.md. A model whose ν is 0 is written in the
+/// first, which programs of before read.
+pub const FORMAT_VERSION: u32 = 2;
+
+/// The same of models of layers.
+#[cfg(feature = "gnn")]
+pub(super) const LAYERS_VERSION: u32 = 1;
 
 pub(super) const FORMAT: &str = "redknot.format";
 pub(super) const KIND: &str = "redknot.kind";
@@ -22,14 +27,15 @@ pub(super) const COORDINATES: &str = "redknot.coordinates";
 pub(super) const KEY_BYTES: &str = "redknot.key_bytes";
 pub(super) const LAMBDA: &str = "redknot.lambda";
 pub(super) const KAPPA: &str = "redknot.kappa";
+pub(super) const NU: &str = "redknot.nu";
 pub(super) const BIAS_BASE: &str = "redknot.bias_base";
 pub(super) const BIAS_STEP: &str = "redknot.bias_step";
 pub(super) const SLOTS: &str = "redknot.slots";
 pub(super) const CHECKSUM: &str = "redknot.checksum";
 
 /// What the writer says of the model itself; no one else writes these.
-pub(super) const RESERVED: [&str; 11] =
-    [FORMAT, KIND, DIM, COORDINATES, KEY_BYTES, LAMBDA, KAPPA, BIAS_BASE, BIAS_STEP, SLOTS, CHECKSUM];
+pub(super) const RESERVED: [&str; 12] =
+    [FORMAT, KIND, DIM, COORDINATES, KEY_BYTES, LAMBDA, KAPPA, NU, BIAS_BASE, BIAS_STEP, SLOTS, CHECKSUM];
 
 /// `redknot.kind` of a whole key model, and of projections without a quantiser.
 pub(super) const KEY_MODEL: &str = "key-model";
@@ -62,6 +68,11 @@ pub(super) fn text<'m>(metadata: &'m Metadata, key: &str) -> Result<&'m str, Onn
 pub(super) fn number<T: FromStr>(metadata: &Metadata, key: &str) -> Result<T, OnnxError> {
     let value = text(metadata, key)?.trim().parse();
     value.map_err(|_| OnnxError::Metadata { key: key.into(), why: "is not a number as expected" })
+}
+
+/// The version that a key model is written in.
+pub(super) fn version_of(model: &KeyModel) -> u32 {
+    if model.nu == 0.0 { 1 } else { FORMAT_VERSION }
 }
 
 /// The checksum of a model and the entries that are not the writer's own.

@@ -10,7 +10,7 @@ use super::{Attention, AttentionLayer, KeyModel, ModelError, Slot};
 
 const MAGIC: [u8; 8] = *b"rkkeymdl";
 /// The latest version.
-const LATEST: u32 = 4;
+const LATEST: u32 = 8;
 /// Bytes of the checksum, which ends the model.
 const CHECKSUM_BYTES: usize = 8;
 
@@ -51,23 +51,25 @@ struct LayerHead {
     width: U32,
 }
 
-/// What the version of a model says of it. The first programs knew models without attention alone, and wrote every number
-/// in four bytes.
+/// What the version of a model says of it. The first programs knew models without attention and ν alone, and wrote every
+/// number in four bytes.
 #[derive(Clone, Copy)]
 struct Version {
     has_attention: bool,
     /// Whether the projections are in bf16.
     is_short: bool,
+    /// Whether ν stands behind the head; it is 0 elsewhere.
+    has_nu: bool,
 }
 
 impl Version {
     fn number(self) -> u32 {
-        1 + u32::from(self.has_attention) + 2 * u32::from(self.is_short)
+        1 + u32::from(self.has_attention) + 2 * u32::from(self.is_short) + 4 * u32::from(self.has_nu)
     }
 
     fn of(number: u32) -> Option<Version> {
         let bits = number.checked_sub(1).filter(|_| number <= LATEST)?;
-        Some(Version { has_attention: bits & 1 != 0, is_short: bits & 2 != 0 })
+        Some(Version { has_attention: bits & 1 != 0, is_short: bits & 2 != 0, has_nu: bits & 4 != 0 })
     }
 }
 
@@ -106,7 +108,7 @@ impl KeyModel {
 
     /// The model, which was checked; `is_short` if bf16 expresses its projections.
     fn bytes(&self, is_short: bool) -> Vec<u8> {
-        let version = Version { has_attention: self.attention.is_some(), is_short };
+        let version = Version { has_attention: self.attention.is_some(), is_short, has_nu: self.nu != 0.0 };
         let head = Head {
             magic: MAGIC,
             version: version.number().into(),
@@ -121,6 +123,9 @@ impl KeyModel {
             bias_step: self.bias_step.into(),
         };
         let mut bytes = head.as_bytes().to_vec();
+        if version.has_nu {
+            extend(&mut bytes, &[self.nu]);
+        }
         extend(&mut bytes, &self.mean);
         for projection in [&self.nodes, &self.queries] {
             if is_short {
@@ -164,9 +169,11 @@ impl KeyModel {
         let (dim, slots) = (head.dim.get() as usize, head.slots.get() as usize);
         let coordinates = head.coordinates.get() as usize;
         let projection = dim.checked_mul(coordinates).ok_or_else(truncated)?;
+        // Fields are read in the order in which they are written.
         let model = KeyModel {
             dim,
             key_bytes: head.key_bytes.get() as usize,
+            nu: rest.numbers(usize::from(version.has_nu))?.first().copied().unwrap_or(0.0),
             mean: rest.numbers(dim)?,
             nodes: rest.weights(projection, version.is_short)?,
             queries: rest.weights(projection, version.is_short)?,
@@ -177,7 +184,6 @@ impl KeyModel {
             kappa: head.kappa.get(),
             bias_base: head.bias_base.get(),
             bias_step: head.bias_step.get(),
-            // Written behind the slots: fields are read in this order.
             attention: if version.has_attention { Some(rest.attention(dim, coordinates)?) } else { None },
         };
         if !rest.0.is_empty() {

@@ -21,7 +21,12 @@ pub struct Slot {
 /// `x' = (1 − λ)·x + λ·m` and the coordinates `p = nodes·(x' − μ) + G_v`, which the slots quantise in stages: slot `s`
 /// of coordinate `c` holds the level `z_s` in 0..=3 of what the earlier slots of `c` left, and `rec_c = Σ step_s·(z_s −
 /// 1.5)` over the slots of `c`. The bias of the node is
-/// `‖rec‖² + κ·((1 − λ)·‖x − μ‖² + λ·‖m − μ‖² − ‖rec‖²)`, kept as `bias_base + bias_step·u16`.
+/// `‖rec‖² + κ·((1 − λ)·‖x − μ‖² + λ·‖m − μ‖² − ‖rec‖²) + ν·u`, kept as `bias_base + bias_step·u16`, with
+/// `u = 2·(⟨queries·(m − μ), rec⟩ − ⟨m − μ, x' − μ⟩)`.
+///
+/// Queries for whom the node matters lie near it, where its neighbours are too. With κ = ν = 1 the estimate is exact at the
+/// mean of these, whatever the quantiser lost, up to the two corrections of the query; κ and ν below 1 say how far a query's
+/// error may be expected to be theirs.
 ///
 /// `G_v` is what [`Attention`] makes of the neighbourhood of the node, and 0 without. With it `rec` is no longer a
 /// projection of `x' − μ`: the share of κ in the bias is then not the length that projection and code lost, but the
@@ -54,6 +59,9 @@ pub struct KeyModel {
     pub lambda: f32,
     /// κ: the share of the squared length lost in the code that the bias gives back.
     pub kappa: f32,
+    /// ν: the share of the product lost in the code, with the mean of the neighbours, that the bias gives back. 0 in models
+    /// of before.
+    pub nu: f32,
     /// The bias that the code 0 stands for.
     pub bias_base: f32,
     /// What one unit of a bias code adds.
@@ -102,7 +110,8 @@ impl KeyModel {
         all_finite("nodes", &self.nodes)?;
         all_finite("queries", &self.queries)?;
         all_finite("query_linear", &self.query_linear)?;
-        all_finite("query_constant, kappa, bias_base", &[self.query_constant, self.kappa, self.bias_base])?;
+        let shares = [self.query_constant, self.kappa, self.nu, self.bias_base];
+        all_finite("query_constant, kappa, nu, bias_base", &shares)?;
         within("lambda", self.lambda.into(), 0.0, 1.0)?;
         within("bias_step", self.bias_step.into(), MIN_STEP.into(), f32::MAX.into())?;
         all_finite("the largest bias", &[self.bias_base + self.bias_step * f32::from(u16::MAX)])?;

@@ -18,6 +18,8 @@ pub struct KeyEncoder {
     bias_scale: f32,
     mean: Vec<f32>,
     projection: Projection,
+    /// 2·ν, with the projection of queries, which means of neighbours meet; `None` where ν is 0.
+    queries: Option<(f32, Projection)>,
     slots: Vec<NodeSlot>,
     attention: Option<AttentionEncoder>,
 }
@@ -37,8 +39,18 @@ pub struct EncodeScratch {
     centred: Vec<f32>,
     /// Their coordinates.
     coordinates: Vec<f32>,
+    means: Means,
     /// What the slots so far have left over of the coordinates of a node.
     residual: Vec<f32>,
+}
+
+/// The means of the neighbours of a group of nodes, where the bias wants them.
+#[derive(Debug, Default)]
+struct Means {
+    /// `m − μ`.
+    centred: Vec<f32>,
+    /// The coordinates that they have as queries.
+    queried: Vec<f32>,
 }
 
 impl KeyEncoder {
@@ -54,6 +66,7 @@ impl KeyEncoder {
             inverse: 1.0 / slot.step,
         };
         let attention = model.attention.as_ref();
+        let projection = |rows: &[f32]| Projection::new(model.dim, rows.chunks_exact(model.dim));
         Ok(KeyEncoder {
             attention: attention.and_then(|it| AttentionEncoder::new(it, &model.mean, model.coordinates())),
             dim: model.dim,
@@ -63,7 +76,8 @@ impl KeyEncoder {
             bias_base: model.bias_base,
             bias_scale: 1.0 / model.bias_step,
             mean: model.mean.clone(),
-            projection: Projection::new(model.dim, model.nodes.chunks_exact(model.dim)),
+            projection: projection(&model.nodes),
+            queries: (model.nu != 0.0).then(|| (2.0 * model.nu, projection(&model.queries))),
             slots: model.slots.iter().map(slot).collect(),
         })
     }
@@ -152,7 +166,7 @@ impl KeyEncoder {
         out: &mut [u8],
         scratch: &mut EncodeScratch,
     ) -> Result<(), ModelError> {
-        let EncodeScratch { centred, coordinates, residual } = scratch;
+        let EncodeScratch { centred, coordinates, .. } = &mut *scratch;
         let mut squares = [0.0; GROUP];
         let nodes = x.chunks_exact(self.dim).zip(means.chunks_exact(self.dim));
         for ((x, m), (centred, square)) in nodes.zip(centred.chunks_exact_mut(self.dim).zip(&mut squares)) {
@@ -165,15 +179,23 @@ impl KeyEncoder {
                 row.iter_mut().zip(correction).for_each(|(x, correction)| *x += correction);
             }
         }
+        self.query_means(means, &mut scratch.means);
+        let EncodeScratch { centred, coordinates, residual, means } = scratch;
         let coordinates = coordinates.chunks_exact(self.projection.outputs());
         let keys = out.chunks_exact_mut(self.key_bytes);
         for (node, ((key, coordinates), square)) in keys.zip(coordinates).zip(squares).enumerate() {
             residual.clear();
             residual.extend_from_slice(coordinates);
             self.quantise(residual, key);
-            let recovered: f32 =
-                coordinates.iter().zip(&*residual).map(|(whole, left)| (whole - left) * (whole - left)).sum();
-            let bias = recovered + self.kappa * (square - recovered);
+            // What the slots keep.
+            residual.iter_mut().zip(coordinates).for_each(|(left, whole)| *left = whole - *left);
+            let recovered: f32 = residual.iter().map(|kept| kept * kept).sum();
+            let mut bias = recovered + self.kappa * (square - recovered);
+            if let Some((share, projection)) = &self.queries {
+                let of_codes = dot(row(&means.queried, node, projection.outputs()), residual);
+                bias += share
+                    * (of_codes - dot(row(&means.centred, node, self.dim), row(centred, node, self.dim)));
+            }
             if !bias.is_finite() {
                 return Err(ModelError::NotFinite {
                     what: "the vector or mean of a node",
@@ -185,6 +207,18 @@ impl KeyEncoder {
             key[self.key_bytes - BIAS_BYTES..].copy_from_slice(&code.to_le_bytes());
         }
         Ok(())
+    }
+
+    /// Writes `m − μ` of a group of nodes, and what it is projected to as a query, if that is needed.
+    fn query_means(&self, means: &[f32], out: &mut Means) {
+        let Some((_, projection)) = &self.queries else { return };
+        out.centred.resize(GROUP * self.dim, 0.0);
+        out.queried.resize(GROUP * projection.outputs(), 0.0);
+        for (centred, m) in out.centred.chunks_exact_mut(self.dim).zip(means.chunks_exact(self.dim)) {
+            let less_mean = m.iter().zip(&self.mean).map(|(m, mean)| m - mean);
+            centred.iter_mut().zip(less_mean).for_each(|(centred, x)| *centred = x);
+        }
+        projection.apply(&out.centred, &mut out.queried);
     }
 
     /// Writes `x' − μ`; returns `(1 − λ)·‖x − μ‖² + λ·‖m − μ‖²`.
@@ -243,6 +277,22 @@ impl KeyEncoder {
             }
         }
     }
+}
+
+/// A row of rows of so many numbers.
+fn row(rows: &[f32], number: usize, width: usize) -> &[f32] {
+    &rows[number * width..][..width]
+}
+
+/// As many sums as let the compiler use vectors.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let mut sums = [0.0; LANES];
+    let (a, b) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.0.iter().zip(b.0) {
+        (0..LANES).for_each(|lane| sums[lane] += a[lane] * b[lane]);
+    }
+    sums.iter().sum::<f32>() + a.1.iter().zip(b.1).map(|(a, b)| a * b).sum::<f32>()
 }
 
 impl std::fmt::Debug for KeyEncoder {

@@ -16,7 +16,10 @@ pub(super) struct Batch {
     pub(super) queries: Tensor,
     /// `x' − μ` along the principal axes, (queries · nodes) × axes.
     pub(super) coordinates: Tensor,
+    /// `m − μ` along the principal axes, as many rows.
+    pub(super) means: Tensor,
     /// Queries × nodes, as in [`Examples`].
+    pub(super) products: Tensor,
     pub(super) lengths: Tensor,
     pub(super) targets: Tensor,
     /// Queries × 1.
@@ -56,8 +59,10 @@ impl Batch {
         let (dim, axes) = (examples.queries.cols, examples.coordinates.cols);
         let count = chosen.len() * nodes;
         let mut queries = Vec::with_capacity(chosen.len() * dim);
-        let mut coordinates = Vec::with_capacity(count * axes);
+        let (mut coordinates, mut means) =
+            (Vec::with_capacity(count * axes), Vec::with_capacity(count * axes));
         let (mut lengths, mut targets) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut products = Vec::with_capacity(count);
         let mut thresholds = Vec::with_capacity(chosen.len());
         let mut numbers = Vec::with_capacity(count);
         for &query in chosen {
@@ -68,6 +73,8 @@ impl Batch {
                 let pair = start + pick(at, end - start);
                 let row = examples.rows[pair] as usize;
                 coordinates.extend_from_slice(examples.coordinates.row(row));
+                means.extend_from_slice(examples.means.row(row));
+                products.push(examples.products[row]);
                 numbers.push(examples.nodes[row]);
                 lengths.push(examples.lengths[row]);
                 targets.push(examples.targets[pair]);
@@ -77,6 +84,8 @@ impl Batch {
         Ok(Batch {
             queries: Tensor::from_vec(queries, (chosen.len(), dim), device)?,
             coordinates: Tensor::from_vec(coordinates, (count, axes), device)?,
+            means: Tensor::from_vec(means, (count, axes), device)?,
+            products: Tensor::from_vec(products, (chosen.len(), nodes), device)?,
             lengths: Tensor::from_vec(lengths, (chosen.len(), nodes), device)?,
             targets: Tensor::from_vec(targets, (chosen.len(), nodes), device)?,
             thresholds: Tensor::from_vec(thresholds, (chosen.len(), 1), device)?,

@@ -44,8 +44,7 @@ impl<'m> Estimator<'m> {
     /// The keys of nodes, whose coordinates have `corrections` added where there are any.
     pub(super) fn keys(&self, nodes: &RoutingVectors, corrections: Option<&[f32]>) -> Keys {
         let kept = self.kept(&nodes.centred, corrections);
-        let biases = kept.iter().zip(&nodes.lengths).map(|(kept, &length)| {
-            let bias = self.bias(squared_length(kept), length);
+        let biases = self.biases(nodes, &kept).into_iter().map(|bias| {
             let code = ((bias - self.model.bias_base) / self.model.bias_step).round().clamp(0.0, MAX_BIAS);
             self.model.bias_base + self.model.bias_step * code
         });
@@ -65,9 +64,20 @@ impl<'m> Estimator<'m> {
         kept
     }
 
-    /// The bias of a node: `kept` is `‖rec‖²`, `length` what [`RoutingVectors::lengths`] says.
-    pub(super) fn bias(&self, kept: f32, length: f32) -> f32 {
-        kept + self.model.kappa * (length - kept)
+    /// The biases of nodes, of whose coordinates `kept` is what the slots keep.
+    pub(super) fn biases(&self, nodes: &RoutingVectors, kept: &Matrix) -> Vec<f32> {
+        let KeyModel { kappa, nu, .. } = *self.model;
+        let missing = if nu == 0.0 { vec![0.0; kept.rows] } else { self.missing(nodes, kept) };
+        let rows = kept.iter().map(squared_length).zip(&nodes.lengths).zip(missing);
+        rows.map(|((kept, length), missing)| kept + kappa * (length - kept) + nu * missing).collect()
+    }
+
+    /// `u` of nodes, see [`KeyModel`].
+    pub(super) fn missing(&self, nodes: &RoutingVectors, kept: &Matrix) -> Vec<f32> {
+        let queried = nodes.means.products(&self.queries);
+        let rows = queried.iter().zip(kept.iter()).zip(nodes.means.iter().zip(nodes.centred.iter()));
+        rows.map(|((queried, kept), (mean, centred))| 2.0 * (dot(queried, kept) - dot(mean, centred)))
+            .collect()
     }
 
     /// Encodes `q − μ`.

@@ -39,6 +39,9 @@ pub(super) struct Examples {
     pub(super) coordinates: Matrix,
     /// `(1 − λ)·‖x − μ‖² + λ·‖m − μ‖²` of each node.
     pub(super) lengths: Vec<f32>,
+    /// `m − μ` of each node along the principal axes, and `⟨m − μ, x' − μ⟩`.
+    pub(super) means: Matrix,
+    pub(super) products: Vec<f32>,
 }
 
 impl Examples {
@@ -62,6 +65,8 @@ impl Examples {
             thresholds: Vec::new(),
             coordinates: Matrix::zeros(nodes.len(), start.axes.rows),
             lengths: Vec::with_capacity(nodes.len()),
+            means: Matrix::zeros(nodes.len(), start.axes.rows),
+            products: Vec::with_capacity(nodes.len()),
             queries,
             nodes: Vec::new(),
             rows,
@@ -107,9 +112,15 @@ impl Examples {
                 })
                 .collect();
             pairs.iter().zip(targets).for_each(|(&pair, target)| self.targets[pair as usize] = target);
-            let coordinates = vectors.centred.products(&start.axes);
-            let cols = coordinates.cols;
-            self.coordinates.data[first * cols..end * cols].copy_from_slice(&coordinates.data);
+            for (rows, along) in
+                [(&vectors.centred, &mut self.coordinates), (&vectors.means, &mut self.means)]
+            {
+                let coordinates = rows.products(&start.axes);
+                let cols = coordinates.cols;
+                along.data[first * cols..end * cols].copy_from_slice(&coordinates.data);
+            }
+            let rows = vectors.means.iter().zip(vectors.centred.iter());
+            self.products.extend(rows.map(|(mean, centred)| dot(mean, centred)));
             self.lengths.extend(vectors.lengths);
         }
         Ok(())
@@ -117,8 +128,10 @@ impl Examples {
 
     fn scale(&mut self, scale: f32) {
         let (once, twice) = (1.0 / scale, 1.0 / (scale * scale));
-        self.queries.data.iter_mut().chain(&mut self.coordinates.data).for_each(|x| *x *= once);
-        self.targets.iter_mut().chain(&mut self.lengths).for_each(|x| *x *= twice);
+        let vectors = [&mut self.queries, &mut self.coordinates, &mut self.means];
+        vectors.into_iter().flat_map(|rows| &mut rows.data).for_each(|x| *x *= once);
+        let squares = [&mut self.targets, &mut self.lengths, &mut self.products];
+        squares.into_iter().flatten().for_each(|x| *x *= twice);
     }
 
     fn threshold(&self, query: usize) -> f32 {

@@ -58,6 +58,7 @@ pub(crate) fn quantise<C: Corpus>(
         slots,
         lambda,
         kappa: 0.0,
+        nu: 0.0,
         bias_base: 0.0,
         bias_step: 1.0,
         attention: None,

@@ -30,6 +30,7 @@ mod quantizer;
 mod queries;
 mod report;
 mod search;
+mod shares;
 mod start;
 mod storage;
 mod straight_through;

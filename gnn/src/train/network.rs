@@ -35,6 +35,10 @@ pub(super) struct Network {
     query_linear: Var,
     query_constant: Var,
     kappa: Var,
+    /// Of models that look at neighbours.
+    nu: Option<Var>,
+    /// The principal axes, axes × components.
+    axes: Tensor,
     log_steps: Var,
     log_slope: Var,
     quantize: Quantize,
@@ -65,6 +69,11 @@ impl Network {
             query_linear: Var::from_vec(vec![0.0_f32; dim], (dim, 1), device)?,
             query_constant: Var::from_vec(vec![constant], 1, device)?,
             kappa: Var::from_vec(vec![model.kappa], 1, device)?,
+            nu: match model.lambda > 0.0 {
+                true => Some(Var::from_vec(vec![model.nu], 1, device)?),
+                false => None,
+            },
+            axes: Tensor::from_vec(start.axes.data.clone(), (start.axes.rows, dim), device)?,
             log_steps: Var::from_vec(log_steps, model.slots.len(), device)?,
             log_slope: Var::from_vec(vec![LOG_SLOPE], 1, device)?,
             quantize: Quantize::new(model.slots.iter().map(|slot| slot.coordinate)),
@@ -79,9 +88,9 @@ impl Network {
 
     /// All other parameters.
     pub(super) fn scalars(&self) -> Vec<Var> {
-        [&self.query_linear, &self.query_constant, &self.kappa, &self.log_steps, &self.log_slope]
-            .map(Var::clone)
-            .into()
+        let always =
+            [&self.query_linear, &self.query_constant, &self.kappa, &self.log_steps, &self.log_slope];
+        always.into_iter().chain(&self.nu).cloned().collect()
     }
 
     /// Those of the attention.
@@ -104,7 +113,13 @@ impl Network {
         let kept = coordinates.apply_op2(&self.log_steps, self.quantize.clone())?;
         let kept_lengths = kept.sqr()?.sum(1)?.reshape((queries, nodes))?;
         let lost = (&batch.lengths - &kept_lengths)?;
-        let biases = (kept_lengths + lost.broadcast_mul(&self.kappa)?)?;
+        let mut biases = (kept_lengths + lost.broadcast_mul(&self.kappa)?)?;
+        if let Some(nu) = &self.nu {
+            // The axes hold nearly all of what means are made of, and the queries meet little beside them.
+            let of_means = times(&batch.means, &times(&self.axes, &self.queries)?)?;
+            let of_means = (of_means * &kept)?.sum(1)?.reshape((queries, nodes))?;
+            biases = (biases + ((of_means - &batch.products)? * 2.0)?.broadcast_mul(nu)?)?;
+        }
         let encoded = times(&batch.queries, &self.queries)?.unsqueeze(2)?;
         let products = kept.reshape((queries, nodes, ()))?.matmul(&encoded)?.squeeze(2)?;
         let constants = (batch.queries.sqr()?.sum_keepdim(1)? + times(&batch.queries, &self.query_linear)?)?;
@@ -165,6 +180,7 @@ impl Network {
             query_constant: number(&self.query_constant)? * scale * scale,
             slots,
             kappa: number(&self.kappa)?,
+            nu: self.nu.as_ref().map_or(Ok(0.0), number)?,
             ..start.model.clone()
         };
         Ok(model.rounded())

@@ -10,15 +10,12 @@ use super::matrix::Matrix;
 use super::neighborhood::{Neighborhoods, RoutingVectors};
 use super::pca::{mean, principal_axes};
 use super::quantizer::fill_slots;
+use super::shares::fit_shares;
 use super::vectors::{Vectors, dot, squared_length};
 use super::{Corpus, PcaOptions, TrainError};
 
 /// Numbers that a sample may take: 128 MiB.
 const MAX_SAMPLE_NUMBERS: usize = 32 << 20;
-/// Nodes that stand for queries when κ is fitted.
-const KAPPA_QUERIES: usize = 500;
-/// Neighbours of each of them.
-const KAPPA_NEIGHBORS: usize = 16;
 /// Biases are coded in the range of those of the sample, widened by this share on both sides.
 const BIAS_MARGIN: f32 = 0.1;
 /// Bytes of a key that hold its bias.
@@ -61,6 +58,9 @@ pub(super) fn start<C: Corpus>(
     let zero = vec![0.0; dim];
     let mut sample = Neighborhoods { vectors, lambda: options.lambda, mean: &zero }.gather(&nodes)?;
     let mean = mean(&sample.centred);
+    for row in sample.means.data.chunks_exact_mut(dim) {
+        row.iter_mut().zip(&mean).for_each(|(x, mean)| *x -= mean);
+    }
     for (row, length) in sample.centred.data.chunks_exact_mut(dim).zip(&mut sample.lengths) {
         // (1 − λ)‖x − μ‖² + λ‖m − μ‖² = (1 − λ)‖x‖² + λ‖m‖² − 2⟨x', μ⟩ + ‖μ‖².
         *length += squared_length(&mean) - 2.0 * dot(row, &mean);
@@ -87,6 +87,7 @@ pub(super) fn start<C: Corpus>(
         slots,
         lambda: options.lambda,
         kappa: 0.0,
+        nu: 0.0,
         bias_base: 0.0,
         bias_step: 1.0,
         attention: None,
@@ -105,7 +106,7 @@ pub(super) fn draw(linked: &[u32], options: &PcaOptions, numbers: usize) -> Vec<
     nodes
 }
 
-/// The model with κ, the constant of queries and the range of biases that suit `nodes`, whose routing vectors `sample`
+/// The model with κ, ν, the constant of queries and the range of biases that suit `nodes`, whose routing vectors `sample`
 /// has.
 pub(super) fn with_biases<C: Corpus>(
     vectors: Vectors<'_, C>,
@@ -114,7 +115,7 @@ pub(super) fn with_biases<C: Corpus>(
     scale: f32,
     mut model: KeyModel,
 ) -> Result<KeyModel, TrainError> {
-    (model.kappa, model.query_constant) = fit_kappa(vectors, nodes, &model)?;
+    fit_shares(vectors, nodes, &mut model)?;
     fit_bias_range(vectors, nodes, sample, scale, &mut model)?;
     Ok(model)
 }
@@ -141,57 +142,13 @@ fn fit_bias_range<C: Corpus>(
     let corrections = corrections(vectors, model, nodes)?;
     let estimator = Estimator::new(model);
     let kept = estimator.kept(&sample.centred, corrections.as_ref().map(|rows| rows.data.as_slice()));
-    let biases = kept.iter().zip(&sample.lengths);
-    let biases = biases.map(|(kept, &length)| estimator.bias(squared_length(kept), length));
-    let (low, high) =
-        biases.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), bias| (low.min(bias), high.max(bias)));
+    let (low, high) = estimator
+        .biases(sample, &kept)
+        .into_iter()
+        .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), bias| (low.min(bias), high.max(bias)));
     // Equal biases still need a step above 0.
     let span = (high - low).max(1e-6 * scale * scale);
     model.bias_base = low - BIAS_MARGIN * span;
     model.bias_step = span * (1.0 + 2.0 * BIAS_MARGIN) / f32::from(u16::MAX);
     Ok(())
-}
-
-/// κ and the constant that estimate the distances between nodes and their neighbours best: κ by least squares over
-/// what varies among the neighbours of a node, the constant by what is left on average.
-fn fit_kappa<C: Corpus>(
-    vectors: Vectors<'_, C>,
-    sample: &[u32],
-    model: &KeyModel,
-) -> Result<(f32, f32), TrainError> {
-    let estimator = Estimator::new(model);
-    let neighborhoods = Neighborhoods { vectors, lambda: model.lambda, mean: &model.mean };
-    let mut query = vec![0.0; vectors.dim()];
-    let mut neighbors = Vec::new();
-    let (mut uu, mut uy, mut u_sum, mut y_sum, mut count) = (0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64);
-    for &node in sample.iter().take(KAPPA_QUERIES) {
-        vectors.corpus.read_neighbors(node, &mut neighbors)?;
-        neighbors.truncate(KAPPA_NEIGHBORS);
-        vectors.read(node, &mut query)?;
-        query.iter_mut().zip(&model.mean).for_each(|(x, mean)| *x -= mean);
-        let encoded = estimator.query(&query);
-        let nodes = neighborhoods.gather(&neighbors)?;
-        let kept = estimator.kept(&nodes.centred, None);
-        // The estimate errs by y where κ is 0, and κ adds κ·u.
-        let pairs: Vec<(f64, f64)> = (0..neighbors.len())
-            .map(|at| {
-                let (kept, length) = (kept.row(at), nodes.lengths[at]);
-                let u = length - squared_length(kept);
-                let y = u - 2.0 * dot(&query, nodes.centred.row(at)) + 2.0 * dot(&encoded.coordinates, kept);
-                (f64::from(u), f64::from(y))
-            })
-            .collect();
-        let number = pairs.len() as f64;
-        let sums = pairs.iter().fold((0.0, 0.0), |sums, pair| (sums.0 + pair.0, sums.1 + pair.1));
-        for (u, y) in &pairs {
-            uu += (u - sums.0 / number).powi(2);
-            uy += (u - sums.0 / number) * (y - sums.1 / number);
-        }
-        (u_sum, y_sum, count) = (u_sum + sums.0, y_sum + sums.1, count + number);
-    }
-    if count == 0.0 {
-        return Ok((0.0, 0.0));
-    }
-    let kappa = if uu > 0.0 { (uy / uu).clamp(0.0, 1.0) } else { 0.0 };
-    Ok((kappa as f32, ((y_sum - kappa * u_sum) / count) as f32))
 }

@@ -87,7 +87,7 @@ fn the_file_says_what_is_in_it() {
     );
     assert_eq!(info.opset_version, 14);
     assert_eq!(info.parameters, 5 + 15 + 15 + 5 + 1 + 1);
-    for (key, value) in [("redknot.kind", "key-model"), ("redknot.format", "1"), ("redknot.metric", "l2")] {
+    for (key, value) in [("redknot.kind", "key-model"), ("redknot.format", "2"), ("redknot.metric", "l2")] {
         assert_eq!(info.metadata[key], value);
     }
 }
@@ -126,8 +126,14 @@ fn changes_are_noticed() {
     assert!(matches!(kappa, OnnxError::Checksum), "{kappa}");
     let lambda = changed(|proto| set(proto, "redknot.lambda", "0.5"));
     assert!(matches!(lambda, OnnxError::Metadata { .. }), "{lambda}");
-    let format = changed(|proto| set(proto, "redknot.format", "2"));
-    assert!(matches!(format, OnnxError::Version { expected: 1, .. }), "{format}");
+    let format = changed(|proto| set(proto, "redknot.format", "3"));
+    assert!(matches!(format, OnnxError::Version { expected: 2, .. }), "{format}");
+    let older = changed(|proto| set(proto, "redknot.format", "1"));
+    assert!(matches!(older, OnnxError::Metadata { .. }), "{older}");
+    let nu = changed(|proto| set(proto, "redknot.nu", "0"));
+    assert!(matches!(nu, OnnxError::Metadata { .. }), "{nu}");
+    let nu = changed(|proto| set(proto, "redknot.nu", "0.5"));
+    assert!(matches!(nu, OnnxError::Checksum), "{nu}");
     let kind = changed(|proto| set(proto, "redknot.kind", "lookup-table"));
     assert!(matches!(kind, OnnxError::Kind { .. }), "{kind}");
     let slots = changed(|proto| set(proto, "redknot.slots", "0:0.1 x:0.1"));

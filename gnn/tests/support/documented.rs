@@ -12,10 +12,14 @@ pub(crate) fn model_bytes(model: &KeyModel, short: bool) -> Vec<u8> {
         (None, true) => 3,
         (Some(_), true) => 4,
     };
+    let version = if model.nu == 0.0 { version } else { version + 4 };
     let coordinates = model.nodes.len() / model.dim;
     integers(&mut bytes, &[version, model.dim, coordinates, model.key_bytes, model.slots.len()]);
     let KeyModel { query_constant, lambda, kappa, bias_base, bias_step, .. } = *model;
     floats(&mut bytes, &[query_constant, lambda, kappa, bias_base, bias_step]);
+    if model.nu != 0.0 {
+        floats(&mut bytes, &[model.nu]);
+    }
     floats(&mut bytes, &model.mean);
     for projection in [&model.nodes, &model.queries] {
         if short {

@@ -6,7 +6,7 @@ pub(crate) mod oracle;
 
 use redknot_gnn::routing::{Attention, AttentionLayer, KeyModel, Slot};
 
-/// A model whose numbers mean nothing but are all in range.
+/// A model whose numbers mean nothing but are all in range; with even seeds ν is 0.
 pub(crate) fn random_model(dim: usize, coordinates: usize, key_bytes: usize, seed: u64) -> KeyModel {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut numbers = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.f32() - 0.5).collect() };
@@ -26,7 +26,8 @@ pub(crate) fn random_model(dim: usize, coordinates: usize, key_bytes: usize, see
         slots: (0..(key_bytes - 2) * 4).map(slot).collect(),
         lambda: 0.3,
         kappa: 0.6,
-        bias_base: -1.0,
+        nu: if seed.is_multiple_of(2) { 0.0 } else { 0.4 },
+        bias_base: -200.0,
         bias_step: 0.01,
         attention: None,
     }

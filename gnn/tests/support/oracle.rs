@@ -40,9 +40,13 @@ pub(crate) fn assert_key(model: &KeyModel, x: &[f32], m: &[f32], added: &[f64], 
         assert!(error(level(key, j)) <= best + 1e-4, "slot {j} is not the nearest level");
         *left -= step * level(key, j);
     }
+    let kept: Vec<f64> = whole.iter().zip(&left).map(|(whole, left)| whole - left).collect();
+    let of_mean = model.queries.chunks(model.dim).map(|row| dot(row, &m));
+    let missing: f64 = of_mean.zip(&kept).map(|(a, b)| a * b).sum::<f64>()
+        - m.iter().zip(&routing).map(|(a, b)| a * b).sum::<f64>();
     let recovered: f64 = whole.iter().zip(&left).map(|(whole, left)| (whole - left).powi(2)).sum();
     let lost = (1.0 - lambda) * square(&x) + lambda * square(&m) - recovered;
-    let expected = recovered + f64::from(model.kappa) * lost;
+    let expected = recovered + f64::from(model.kappa) * lost + f64::from(model.nu) * 2.0 * missing;
     let tolerance = 0.5 * f64::from(model.bias_step) + 1e-4 * (1.0 + expected.abs());
     assert!((bias(model, key) - expected).abs() <= tolerance, "bias {} for {expected}", bias(model, key));
 }

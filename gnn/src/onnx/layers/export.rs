@@ -10,7 +10,7 @@ use super::layer::Writer;
 use super::{DESCRIPTION, LAYERS, RESERVED, checksum};
 use crate::layers::{Activation, LayerDescription, LayerType, ModelDescription, Weights};
 use crate::onnx::graph::{Dim, value_info};
-use crate::onnx::metadata::{self, FORMAT_VERSION, Metadata};
+use crate::onnx::metadata::{self, LAYERS_VERSION, Metadata};
 use crate::onnx::tensor::float_tensor;
 use crate::onnx::{MAX_FILE_BYTES, OnnxError};
 
@@ -122,7 +122,7 @@ fn entries(model: &ModelDescription, weights: &Weights, others: &Metadata) -> Re
     }
     let description = model.to_json();
     let own = [
-        (metadata::FORMAT, FORMAT_VERSION.to_string()),
+        (metadata::FORMAT, LAYERS_VERSION.to_string()),
         (metadata::KIND, LAYERS.into()),
         (metadata::CHECKSUM, checksum(&description, weights, others)),
         (DESCRIPTION, description),

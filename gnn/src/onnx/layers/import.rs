@@ -5,7 +5,7 @@ use tract_onnx::pb::{ModelProto, TensorProto};
 
 use super::{DESCRIPTION, LAYERS, RESERVED, checksum};
 use crate::layers::{ModelDescription, Tensor, Weights};
-use crate::onnx::metadata::{self, FORMAT_VERSION, Metadata, text};
+use crate::onnx::metadata::{self, LAYERS_VERSION, Metadata, text};
 use crate::onnx::tensor::floats;
 use crate::onnx::{MAX_FILE_BYTES, OnnxError};
 
@@ -29,8 +29,8 @@ pub fn import_layers(bytes: &[u8]) -> Result<(ModelDescription, Weights, Metadat
         return Err(OnnxError::Kind { expected: "\"layers\"", got });
     }
     let format = text(&all, metadata::FORMAT)?;
-    if format != FORMAT_VERSION.to_string() {
-        return Err(OnnxError::Version { expected: FORMAT_VERSION, got: format.into() });
+    if format != LAYERS_VERSION.to_string() {
+        return Err(OnnxError::Version { expected: LAYERS_VERSION, got: format.into() });
     }
     let json = text(&all, DESCRIPTION)?;
     let model = ModelDescription::from_json(json)?;
