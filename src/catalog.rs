@@ -22,6 +22,8 @@ pub(crate) const ROUTERS: TableDefinition<'static, &str, &[u8]> = TableDefinitio
 pub(crate) const MODELS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("redknot.models");
 /// Arrays of keys of routers that are being judged: collection and array.
 const CANDIDATES: TableDefinition<'static, (&str, u64), ()> = TableDefinition::new("redknot.judged");
+/// Trainings of routers that were interrupted, by collection.
+pub(crate) const TRAININGS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("redknot.trainings");
 const MAX_NAME_BYTES: usize = 255;
 
 /// What the file says of one collection.
@@ -218,11 +220,16 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether it says that a table has not been made yet.
+pub(crate) fn is_missing(error: &redknot_storage::Error) -> bool {
+    matches!(error, redknot_storage::Error::Table(redb::TableError::TableDoesNotExist(_)))
+}
+
 /// The record of collection `name` in a committed state.
 pub(crate) fn read(snapshot: &Snapshot, name: &str) -> Result<Option<Record>> {
     let table = match snapshot.open_table(COLLECTIONS) {
         Ok(table) => table,
-        Err(redknot_storage::Error::Table(redb::TableError::TableDoesNotExist(_))) => return Ok(None),
+        Err(error) if is_missing(&error) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let record = table.get(name).map_err(Error::redb)?;
@@ -241,7 +248,7 @@ pub(crate) fn existing(snapshot: &Snapshot, name: &str) -> Result<Record> {
 pub(crate) fn all(snapshot: &Snapshot) -> Result<Vec<(String, Record)>> {
     let table = match snapshot.open_table(COLLECTIONS) {
         Ok(table) => table,
-        Err(redknot_storage::Error::Table(redb::TableError::TableDoesNotExist(_))) => return Ok(Vec::new()),
+        Err(error) if is_missing(&error) => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
     let mut records = Vec::new();
@@ -305,6 +312,12 @@ pub(crate) fn drop_features(txn: &mut WriteTxn, record: &mut Record) -> Result<b
         }
         None => Ok(false),
     }
+}
+
+/// Forgets an interrupted training, if there is one.
+pub(crate) fn drop_training(txn: &WriteTxn, name: &str) -> Result<()> {
+    txn.open_table(TRAININGS)?.remove(name).map_err(Error::redb)?;
+    Ok(())
 }
 
 /// Notes an array of keys that no router uses yet, so that it can be dropped if none ever does.

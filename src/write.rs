@@ -158,6 +158,7 @@ impl WriteTransaction {
         }
         catalog::drop_router(&mut self.txn, name, &mut record)?;
         catalog::drop_candidates(&mut self.txn, name)?;
+        catalog::drop_training(&self.txn, name)?;
         drop_log(&mut self.txn, name)?;
         catalog::drop_features(&mut self.txn, &mut record)?;
         graph::drop_all(&mut self.txn, name)?;

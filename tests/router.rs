@@ -11,14 +11,15 @@ use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use npyz::NpyFile;
 use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 use redknot::routing::{Effort, Mode};
-use redknot::train::{AttentionOptions, Encoder, PcaOptions, TrainOptions};
+use redknot::train::{AttentionOptions, Encoder, PcaOptions, TrainOptions, TrainProgress};
 use redknot::{
     BetweennessOptions, Collection, CollectionDefinition, Database, Element, Error, Finding, Freshness, Hit,
-    Metric, RoutingLayout, Unrouted,
+    Metric, RouterProgress, RoutingLayout, Unrouted,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -29,6 +30,7 @@ const K: usize = 10;
 const TEXTS: CollectionDefinition<'static, u64, ()> =
     CollectionDefinition::new("texts", DIM, Metric::Cosine).element(Element::I8);
 const MODELS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("redknot.models");
+const TRAININGS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("redknot.trainings");
 const ROUTERS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("redknot.routers");
 /// Wide enough that what is missed is the graph's doing.
 const WIDE: Effort = Effort {
@@ -537,6 +539,71 @@ fn routers_can_be_trained_at_the_same_time() {
     assert_eq!(routed, queries().len() / DIM);
     assert!(db.drop_router("texts").unwrap());
     assert_eq!(db.verify().unwrap().findings, []);
+}
+
+/// Cancels a training of the collection at its first look at the held-out queries from this step on; returns at which step
+/// the training began.
+fn interrupt(db: &Database, held_out: &[f32], options: &TrainOptions, step: usize) -> usize {
+    let first = AtomicUsize::new(usize::MAX);
+    let cancel = |progress| match progress {
+        RouterProgress::Learning(TrainProgress { losses: Some(losses), .. }) => {
+            first.fetch_min(losses.step, Relaxed);
+            if losses.step >= step { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+        _ => ControlFlow::Continue(()),
+    };
+    let training = db.train_router(TEXTS).held_out(held_out).options(options.clone());
+    let cancelled = training.progress(cancel).run();
+    assert!(matches!(cancelled, Err(Error::Cancelled)), "{cancelled:?}");
+    first.into_inner()
+}
+
+#[test]
+fn an_interrupted_training_goes_on_where_it_stopped() {
+    let (folder, db) = trained();
+    let path = folder.path().join("db");
+    let options = TrainOptions { queries: 300, steps: 30, evaluate_every: 10, ..TrainOptions::default() };
+    let held_out: Vec<f32> = queries()[..60 * DIM].iter().map(|&number| number.into()).collect();
+    let begins = |db: &Database, options: &TrainOptions| interrupt(db, &held_out, options, 0);
+    let before = answers(&texts(&db), None);
+    assert_eq!(interrupt(&db, &held_out, &options, 20), 0);
+    assert_eq!(answers(&texts(&db), None), before, "searches go on as before");
+    assert_eq!(db.verify().unwrap().findings, []);
+    drop(db);
+    let db = Database::open(&path).unwrap();
+    assert_eq!(begins(&db, &options), 20);
+    assert_eq!(begins(&db, &TrainOptions { steps: 20, ..options.clone() }), 0, "other options");
+    assert_eq!(begins(&db, &options), 20, "which changed nothing");
+    let run = || db.train_router(TEXTS).held_out(&held_out).options(options.clone()).run().unwrap();
+    let report = run();
+    assert_eq!((report.resumed, report.fit.resumed), (true, 20));
+    assert_eq!(begins(&db, &options), 0, "a training that has ended is over");
+
+    interrupt(&db, &held_out, &options, 10);
+    let mut txn = db.begin_write().unwrap();
+    txn.open_collection(TEXTS).unwrap().remove(7).unwrap();
+    txn.commit().unwrap();
+    assert_eq!(begins(&db, &options), 0, "other rows");
+
+    // What cannot be read is no reason to refuse a training.
+    interrupt(&db, &held_out, &options, 10);
+    drop(db);
+    let raw = redb::Database::open(&path).unwrap();
+    let txn = raw.begin_write().unwrap();
+    txn.open_table(TRAININGS).unwrap().insert("texts", b"nonsense".as_slice()).unwrap();
+    txn.commit().unwrap();
+    drop(raw);
+    let db = Database::open(&path).unwrap();
+    assert_eq!(begins(&db, &options), 0);
+
+    interrupt(&db, &held_out, &options, 10);
+    let mut txn = db.begin_write().unwrap();
+    txn.delete_collection("texts").unwrap();
+    txn.commit().unwrap();
+    drop(db);
+    let raw = redb::Database::open(&path).unwrap();
+    let left = raw.begin_read().unwrap().open_table(TRAININGS).unwrap();
+    assert!(left.get("texts").unwrap().is_none());
 }
 
 #[test]

@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a failed call fails the test")]
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use redknot_gnn::routing::{AttentionLayer, KeyModel};
 use redknot_gnn::train::{
     AttentionOptions, Corpus, Encoder, PcaOptions, Queries, TrainError, TrainOptions, TrainPhase,
-    TrainProgress, TrainReport, collect, fit, pca_model, quality, train,
+    TrainProgress, TrainReport, Trajectories, collect, fit, pca_model, quality, resume, train,
 };
 use redknot_index::{
     BuildOptions, Element, Error, IndexConfig, IndexRecord, Metric, Permutation, Reader, Writer, build,
@@ -161,6 +162,7 @@ fn report(corpus: &Memory, queries: &Queries<'_>, options: &TrainOptions) -> Tra
     // The network and the model that is made of it agree on how good they are.
     let best = report.losses.iter().find(|losses| losses.step == report.best_step).unwrap();
     assert!((best.order - report.learned.order).abs() < 0.01, "{report:?}");
+    assert!(best.recall > 0.5 && best.recall <= 1.0 && best.recall > first.recall - 0.02, "{report:?}");
     report
 }
 
@@ -268,6 +270,78 @@ fn attention_goes_on_from_what_was_learned_without_it() {
     assert!(report.without_attention.unwrap().order > report.pca.order, "{report:?}");
     // The keys that are made with all neighbours are as good as the network says.
     assert!((at(report.best_step).order - report.learned.order).abs() < 0.01, "{report:?}");
+}
+
+/// What is kept of a training that is cancelled when it has done so many steps of a phase.
+fn interrupted(
+    corpus: &Memory,
+    trajectories: &Trajectories,
+    options: &TrainOptions,
+    at: (TrainPhase, usize),
+) -> HashMap<u128, Vec<u8>> {
+    let mut kept = HashMap::new();
+    let stop = |progress: TrainProgress| match (progress.phase, progress.done) == at {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    let cancelled = resume(corpus, trajectories, options, &mut kept, &stop);
+    assert!(matches!(cancelled, Err(TrainError::Cancelled)), "{at:?}");
+    kept
+}
+
+#[test]
+fn a_training_that_was_interrupted_comes_to_the_same_end() {
+    let corpus = corpus(Metric::L2);
+    let attention =
+        AttentionOptions { layers: 1, heads: 2, hidden: 4, steps: 30, ..AttentionOptions::default() };
+    let encoder = Encoder::Attention(attention);
+    let options = TrainOptions { encoder, steps: 50, evaluate_every: 20, ..options() };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| {
+        let trajectories = collect(&corpus, &Queries::default(), &options, &go_on).unwrap();
+        let whole = fit(&corpus, &trajectories, &options, &go_on).unwrap();
+        assert_eq!(whole.report.resumed, 0);
+        let again = |kept: &mut HashMap<u128, Vec<u8>>, options: &TrainOptions| {
+            resume(&corpus, &trajectories, options, kept, &go_on).unwrap()
+        };
+        // Where it is cancelled, how many steps are not done again: between two looks those since the last one are.
+        let stops = [
+            (TrainPhase::Fit, 10, 0),
+            (TrainPhase::Fit, 30, 20),
+            (TrainPhase::Fit, 50, 50),
+            (TrainPhase::Attend, 0, 50),
+            (TrainPhase::Attend, 20, 70),
+            (TrainPhase::Attend, 30, 80),
+        ];
+        for (phase, done, resumed) in stops {
+            let mut kept = interrupted(&corpus, &trajectories, &options, (phase, done));
+            let trained = again(&mut kept, &options);
+            assert_eq!(trained.report.resumed, resumed, "{phase:?} {done}");
+            assert_eq!(bytes(&trained.model), bytes(&whole.model), "{phase:?} {done}");
+            assert_eq!(trained.report.losses, whole.report.losses);
+            assert_eq!(trained.report.best_step, whole.report.best_step);
+            // What has come to its end is there at once.
+            assert_eq!(bytes(&again(&mut kept, &options).model), bytes(&whole.model));
+        }
+        // Other options are another training, but what attention begins with is what there is without it.
+        let mut kept = interrupted(&corpus, &trajectories, &options, (TrainPhase::Attend, 20));
+        let others = TrainOptions { learning_rate: 1e-3, ..options.clone() };
+        assert_eq!(again(&mut kept.clone(), &others).report.resumed, 0);
+        let without = TrainOptions { encoder: Encoder::Mean, ..options.clone() };
+        assert_eq!(again(&mut kept.clone(), &without).report.resumed, 50);
+        // What was damaged counts for nothing.
+        for state in kept.values_mut() {
+            let middle = state.len() / 2;
+            state[middle] ^= 1;
+        }
+        let trained = again(&mut kept, &options);
+        assert_eq!((trained.report.resumed, bytes(&trained.model)), (0, bytes(&whole.model)));
+        for cut in [0, 7, 100] {
+            let mut kept = interrupted(&corpus, &trajectories, &options, (TrainPhase::Fit, 50));
+            kept.values_mut().for_each(|state| state.truncate(cut));
+            assert_eq!(again(&mut kept, &options).report.resumed, 0);
+        }
+    });
 }
 
 #[test]

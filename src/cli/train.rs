@@ -113,6 +113,9 @@ struct Shown {
     levels: Vec<Level>,
     before: Option<Vec<Level>>,
     training: Training,
+    /// Whether it went on with one that was interrupted, and the steps that it did not have to do again.
+    resumed: bool,
+    resumed_steps: usize,
     best_step: usize,
     stopped_early: bool,
     ablation: Vec<Ablated>,
@@ -130,6 +133,13 @@ impl Report for Shown {
             order_before * 100.0,
             order_after * 100.0,
         )?;
+        if self.resumed {
+            writeln!(
+                out,
+                "went on with a training that was interrupted: {} steps were done",
+                self.resumed_steps
+            )?;
+        }
         writeln!(out, "{}", level_table(&self.levels))?;
         if !self.ablation.is_empty() {
             writeln!(out, "{}", ablation_table(&self.ablation))?;
@@ -182,6 +192,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, CliError> {
         levels: report.levels,
         before: report.before,
         training: report.training,
+        resumed: report.resumed,
+        resumed_steps: report.fit.resumed,
         best_step: report.fit.best_step,
         stopped_early: report.fit.stopped_early,
         ablation: report.ablation,
@@ -239,7 +251,10 @@ pub(super) fn train(
         })
         .run();
     drop(progress);
-    CliError::unless_interrupted(report, "searches go on as before")
+    CliError::unless_interrupted(
+        report,
+        "searches go on as before; the same command goes on with this training",
+    )
 }
 
 fn show(progress: &mut Progress, step: RouterProgress) {
@@ -254,10 +269,11 @@ fn show(progress: &mut Progress, step: RouterProgress) {
                 _ => "train",
             };
             progress.phase(phase);
-            if let Some(Losses { training, held_out, order, .. }) = step.losses {
+            if let Some(Losses { training, held_out, order, recall, .. }) = step.losses {
                 progress.detail(format!(
-                    ", loss {training:.4}, of held-out queries {held_out:.4} with {:.1} % of near pairs in order",
-                    100.0 * order
+                    ", loss {training:.4}, of held-out queries {held_out:.4} with {:.1} % of near pairs in order, {:.1} % of the 10 nearest among 20",
+                    100.0 * order,
+                    100.0 * recall,
                 ));
             }
             progress.set(step.done as u64, Some(step.total as u64));

@@ -5,7 +5,7 @@ use redknot_gnn::layers::{GnnError, Model, ModelDescription, Weights};
 use redknot_storage::{Snapshot, WriteTxn};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::catalog::check_name;
+use crate::catalog::{check_name, is_missing};
 use crate::error::{Error, Result};
 
 /// Models by name: a checksum of 8 bytes, then a safetensors file with the description in its metadata.
@@ -63,7 +63,7 @@ fn info(snapshot: &Snapshot, name: &str) -> Result<ModelInfo> {
 fn open(snapshot: &Snapshot) -> Result<Option<ReadOnlyTable<&'static str, &'static [u8]>>> {
     match snapshot.open_table(MODELS) {
         Ok(table) => Ok(Some(table)),
-        Err(redknot_storage::Error::Table(redb::TableError::TableDoesNotExist(_))) => Ok(None),
+        Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

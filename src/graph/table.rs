@@ -8,6 +8,7 @@ use redknot_storage::{Snapshot, WriteTxn};
 
 use super::edit::Editor;
 use super::record::GraphRecord;
+use crate::catalog::is_missing;
 use crate::error::{Error, Result};
 
 const GRAPHS: TableDefinition<'static, (&str, &str), &[u8]> = TableDefinition::new("redknot.graphs");
@@ -27,7 +28,7 @@ pub(crate) fn all_in(txn: &WriteTxn, collection: &str) -> Result<BTreeMap<String
 pub(crate) fn all(snapshot: &Snapshot, collection: &str) -> Result<BTreeMap<String, GraphRecord>> {
     let table = match snapshot.open_table(GRAPHS) {
         Ok(table) => table,
-        Err(redknot_storage::Error::Table(redb::TableError::TableDoesNotExist(_))) => {
+        Err(error) if is_missing(&error) => {
             return Ok(BTreeMap::new());
         }
         Err(error) => return Err(error.into()),
@@ -65,7 +66,7 @@ pub(crate) fn unknown<'a>(collection: &str, name: &str, known: impl Iterator<Ite
 pub(crate) fn collections(snapshot: &Snapshot) -> Result<Vec<(String, String)>> {
     let table = match snapshot.open_table(GRAPHS) {
         Ok(table) => table,
-        Err(redknot_storage::Error::Table(redb::TableError::TableDoesNotExist(_))) => return Ok(Vec::new()),
+        Err(error) if is_missing(&error) => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
     let mut names = Vec::new();

@@ -6,6 +6,7 @@ use redb::{ReadableTable, TableDefinition};
 use redknot_storage::{RESERVED_PREFIX, Snapshot, WriteTxn};
 
 use super::reservoir::Logged;
+use crate::catalog::is_missing;
 use crate::error::{Error, Result};
 
 const LOGS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("redknot.query_logs");
@@ -138,8 +139,4 @@ pub(crate) fn drop_log(txn: &mut WriteTxn, name: &str) -> Result<()> {
     txn.open_table(LOGS)?.remove(name).map_err(Error::redb)?;
     txn.delete_table(Queries::new(&queries_name(name)))?;
     Ok(())
-}
-
-fn is_missing(error: &redknot_storage::Error) -> bool {
-    matches!(error, redknot_storage::Error::Table(redb::TableError::TableDoesNotExist(_)))
 }

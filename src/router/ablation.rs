@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use redknot_gnn::routing::{Calibration, KeyModel};
 use redknot_gnn::train::{
-    self, AttentionOptions, Corpus, Encoder, OnTrainProgress, PcaOptions, TrainError, TrainOptions,
-    TrainReport, Trained, Trajectories,
+    self, AttentionOptions, Checkpoints, Corpus, Encoder, OnTrainProgress, PcaOptions, TrainError,
+    TrainOptions, TrainReport, Trained, Trajectories,
 };
 
 use super::info::describe;
@@ -22,13 +22,14 @@ pub(super) struct Fitted {
 }
 
 /// Fits a model with each of the encoders. With `ablation` also makes one from principal axes alone, and fits those with
-/// the encoders that are missing, for comparison only.
+/// the encoders that are missing, for comparison only. Goes on with what `checkpoints` has of these fits.
 pub(super) fn fit<C: Corpus>(
     corpus: &C,
     trajectories: &Trajectories,
     options: &TrainOptions,
     encoders: &[Encoder],
     ablation: bool,
+    checkpoints: &mut dyn Checkpoints,
     on_progress: OnTrainProgress<'_>,
 ) -> Result<Vec<Fitted>, TrainError> {
     let mut fitted = Vec::new();
@@ -44,7 +45,8 @@ pub(super) fn fit<C: Corpus>(
     for encoder in all {
         let begun = Instant::now();
         let options = TrainOptions { encoder, ..options.clone() };
-        let Trained { model, report } = train::fit(corpus, trajectories, &options, on_progress)?;
+        let Trained { model, report } =
+            train::resume(corpus, trajectories, &options, checkpoints, on_progress)?;
         let seconds = begun.elapsed().as_secs_f64();
         let order = report.learned.order.into();
         let fit = encoders.contains(&encoder).then_some(report);

@@ -17,6 +17,8 @@ mod guide;
 #[cfg(feature = "onnx")]
 mod import;
 mod info;
+#[cfg(feature = "train")]
+mod interrupted;
 mod layout;
 mod metrics;
 mod policy;

@@ -14,6 +14,7 @@ use redknot_storage::{Snapshot, Storage};
 use super::ablation::{self, Fitted, ablated};
 use super::cache::Routers;
 use super::gate::{Entrant, Gate, RouterProgress, Verdict};
+use super::interrupted::{self, Interrupted};
 use super::questions::Questions;
 use super::record::{Ablated, Training};
 use crate::catalog;
@@ -44,6 +45,8 @@ pub struct TrainingReport {
     pub before: Option<Vec<Level>>,
     /// How the model came about.
     pub training: Training,
+    /// Whether it went on with a training that was interrupted, with the same queries and options on the same rows.
+    pub resumed: bool,
     /// What the fit says of itself.
     pub fit: TrainReport,
     /// All ways of making keys that were measured together, where there were several.
@@ -66,6 +69,10 @@ enum Source<'d> {
 /// greedy and routed search on held-out queries at equal recall. Searches follow the router from then on wherever it
 /// takes less time and fewer distances; if it does so nowhere, or less often than the router that is there, nothing
 /// changes. Reading and writing go on meanwhile, but for the moments in which the keys are written.
+///
+/// Every ten seconds, and where it is cancelled, the file has what it takes to go on with the fit: run again with the same
+/// queries and options, a training that was interrupted goes on there. Where the rows, the queries or the options have
+/// changed, it begins anew.
 #[must_use = "a training does nothing until it is run"]
 pub struct RouterTraining<'d> {
     gate: Gate<'d>,
@@ -149,8 +156,8 @@ impl<'d> RouterTraining<'d> {
         self
     }
 
-    /// Called now and then, from any thread; breaking cancels the training with [`Error::Cancelled`], and nothing has
-    /// changed.
+    /// Called now and then, from any thread; breaking cancels the training with [`Error::Cancelled`]. Searches then go on as
+    /// before.
     pub fn progress(mut self, progress: impl Fn(RouterProgress) -> ControlFlow<()> + Sync + 'd) -> Self {
         self.gate.progress = Box::new(progress);
         self
@@ -160,7 +167,7 @@ impl<'d> RouterTraining<'d> {
     pub fn run(self) -> Result<TrainingReport> {
         crate::query::check_k(self.gate.k)?;
         let start = Instant::now();
-        let Learned { mut fitted, questions: held_out, logged } = self.learn()?;
+        let Learned { mut fitted, questions: held_out, logged, mut interrupted } = self.learn()?;
         let entrants =
             fitted.iter().map(|fitted| Entrant { model: &fitted.model, candidate: fitted.fit.is_some() });
         let entrants: Vec<Entrant<'_>> = entrants.collect();
@@ -176,15 +183,20 @@ impl<'d> RouterTraining<'d> {
                 rows: measured.rows,
             });
             (training.unwrap_or_default(), ablated(&fitted, &measured.calibrations, measured.best))
-        })?;
-        let Verdict { accepted, best, levels, before, training, ablation } = verdict;
+        });
+        if verdict.is_err() {
+            interrupted.write();
+        }
+        let Verdict { accepted, best, levels, before, training, ablation } = verdict?;
+        let resumed = interrupted.resumed;
+        interrupted::forget(self.gate.storage, &self.gate.name)?;
         let fit = fitted.swap_remove(best).fit;
         let fit = fit.ok_or_else(|| Error::Router { why: "no encoder to fit: name at least one".into() })?;
-        Ok(TrainingReport { accepted, levels, before, training, fit, ablation })
+        Ok(TrainingReport { accepted, levels, before, training, resumed, fit, ablation })
     }
 
     /// Fits the models. The queries to calibrate with are not among those that they learn from.
-    fn learn(&self) -> Result<Learned> {
+    fn learn(&self) -> Result<Learned<'_>> {
         let snapshot = self.gate.storage.snapshot()?;
         let record = catalog::existing(&snapshot, &self.gate.name)?;
         let reader = Reader::open(&*snapshot, &record.index)?;
@@ -218,8 +230,16 @@ impl<'d> RouterTraining<'d> {
         let own = [self.options.encoder];
         let encoders = if self.encoders.is_empty() { &own[..] } else { &self.encoders };
         let trajectories = train::collect(&reader, &queries, &self.options, &report).map_err(from_train)?;
-        let fitted = ablation::fit(&reader, &trajectories, &self.options, encoders, self.ablation, &report);
-        Ok(Learned { fitted: fitted.map_err(from_train)?, questions, logged: logged.is_some() })
+        let (storage, epoch) = (self.gate.storage, record.index.epoch());
+        let mut interrupted = Interrupted::of(storage, &self.gate.name, &snapshot, epoch);
+        let (options, ablation) = (&self.options, self.ablation);
+        let fitted =
+            ablation::fit(&reader, &trajectories, options, encoders, ablation, &mut interrupted, &report);
+        if fitted.is_err() {
+            interrupted.write();
+        }
+        let fitted = fitted.map_err(from_train)?;
+        Ok(Learned { fitted, questions, logged: logged.is_some(), interrupted })
     }
 
     /// The queries of the log, if they are to be learned from, in an order that says nothing of their time.
@@ -259,11 +279,12 @@ fn are_among(these: &[f32], those: &[f32], dim: usize) -> bool {
 }
 
 /// Models, and what they are calibrated with.
-struct Learned {
+struct Learned<'d> {
     fitted: Vec<Fitted>,
     questions: Questions,
     /// Whether it learned from the log.
     logged: bool,
+    interrupted: Interrupted<'d>,
 }
 
 /// Queries to calibrate with, where none are given.

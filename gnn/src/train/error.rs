@@ -146,8 +146,15 @@ pub enum TrainError {
     Index(#[from] redknot_index::Error),
 }
 
+impl TrainError {
+    /// That something could not be done with tensors.
+    pub(super) fn tensor(source: impl std::error::Error + Send + Sync + 'static) -> TrainError {
+        TrainError::Tensor { source: Box::new(source) }
+    }
+}
+
 impl From<candle_core::Error> for TrainError {
     fn from(source: candle_core::Error) -> TrainError {
-        TrainError::Tensor { source: Box::new(source) }
+        TrainError::tensor(source)
     }
 }

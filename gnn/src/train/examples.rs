@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use rayon::prelude::*;
+use xxhash_rust::xxh3::Xxh3;
+use zerocopy::IntoBytes;
 
 use super::matrix::Matrix;
 use super::neighborhood::Neighborhoods;
@@ -33,6 +35,8 @@ pub(super) struct Examples {
     pub(super) rows: Vec<u32>,
     /// `(1 − λ)·‖q − x‖² + λ·‖q − m‖²`, what is to be estimated.
     pub(super) targets: Vec<f32>,
+    /// `‖q − x‖²`, in the units of the vectors.
+    pub(super) distances: Vec<f32>,
     /// Below this target a node is near, one for each query.
     pub(super) thresholds: Vec<f32>,
     /// `x' − μ` of each node along the principal axes.
@@ -62,6 +66,7 @@ impl Examples {
             starts: trajectories.starts.clone(),
             near: trajectories.near,
             targets: vec![0.0; rows.len()],
+            distances: trajectories.scored.iter().map(|scored| scored.distance).collect(),
             thresholds: Vec::new(),
             coordinates: Matrix::zeros(nodes.len(), start.axes.rows),
             lengths: Vec::with_capacity(nodes.len()),
@@ -132,6 +137,23 @@ impl Examples {
         vectors.into_iter().flat_map(|rows| &mut rows.data).for_each(|x| *x *= once);
         let squares = [&mut self.targets, &mut self.lengths, &mut self.products];
         squares.into_iter().flatten().for_each(|x| *x *= twice);
+    }
+
+    /// A hash of all numbers that are learned from.
+    pub(super) fn hash(&self, hasher: &mut Xxh3) {
+        let vectors = [&self.queries, &self.coordinates, &self.means].map(|rows| rows.data.as_slice());
+        let others = [&self.targets, &self.distances, &self.thresholds, &self.lengths, &self.products];
+        for numbers in vectors.into_iter().chain(others.map(Vec::as_slice)) {
+            hasher.update(&numbers.len().to_le_bytes());
+            hasher.update(numbers.as_bytes());
+        }
+        for numbers in [&self.nodes, &self.rows] {
+            hasher.update(&numbers.len().to_le_bytes());
+            hasher.update(numbers.as_bytes());
+        }
+        for number in self.starts.iter().chain([&self.training, &self.near]) {
+            hasher.update(&number.to_le_bytes());
+        }
     }
 
     fn threshold(&self, query: usize) -> f32 {

@@ -9,6 +9,7 @@
 
 mod attention;
 mod batch;
+mod checkpoint;
 mod constant;
 mod corpus;
 mod error;
@@ -37,11 +38,12 @@ mod straight_through;
 mod trajectories;
 mod vectors;
 
+pub use checkpoint::Checkpoints;
 #[cfg(feature = "gnn")]
 pub(crate) use constant::times;
 pub use corpus::Corpus;
 pub use error::TrainError;
-pub use fit::fit;
+pub use fit::{fit, resume};
 #[cfg(feature = "onnx")]
 pub(crate) use imported::quantise;
 #[cfg(feature = "gnn")]

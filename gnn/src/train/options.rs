@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::ops::{ControlFlow, RangeInclusive};
 
+use serde::{Deserialize, Serialize};
+
 use crate::routing::attention::{MAX_HEADS, MAX_INPUTS, MAX_LAYERS, MAX_WIDTH};
 
 use super::TrainError;
@@ -237,7 +239,7 @@ pub struct TrainProgress {
 }
 
 /// How good the model is at a step.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Losses {
     /// The step.
     pub step: usize,
@@ -247,6 +249,9 @@ pub struct Losses {
     pub held_out: f32,
     /// Share of the pairs of near nodes of a held-out query that the estimate puts in the order of their distances.
     pub order: f32,
+    /// Share of the 10 nodes nearest to a held-out query that are among the 20 of the least estimates, of those that the
+    /// trajectory of the query has: what re-ranking 20 would find.
+    pub recall: f32,
 }
 
 /// Told how far training is; breaking cancels it with [`TrainError::Cancelled`].

@@ -1,6 +1,7 @@
 //! How well keys tell which of the near nodes is nearer.
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::routing::KeyModel;
 
@@ -21,7 +22,7 @@ const QUERIES_PER_BLOCK: usize = 64;
 
 /// How well the estimates of a model, at the precision of its keys, follow distances among the near nodes of a
 /// held-out query. Means over queries.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
     /// Pearson's correlation of estimates and what they estimate, the mix of the distances to a node and to its neighbours.
     pub correlation: f32,
@@ -119,6 +120,25 @@ pub(super) fn near_order(estimates: &[f32], distances: &[f32]) -> Option<f32> {
     order(&near(estimates, distances)?)
 }
 
+/// The nodes that are looked for by [`found`], and how many times as many are looked at.
+const SOUGHT: usize = 10;
+const LOOKED_AT: usize = 2;
+
+/// The share of the 10 nearest nodes of a query that are among the 20 of the least estimates; of a quarter of the nodes where
+/// there are fewer than 40.
+pub(super) fn found(estimates: &[f32], distances: &[f32]) -> f32 {
+    let sought = SOUGHT.min(distances.len() / 4).max(1);
+    let order = |numbers: &[f32], count: usize| {
+        let mut order: Vec<usize> = (0..numbers.len()).collect();
+        order.sort_by(|&a, &b| numbers[a].total_cmp(&numbers[b]));
+        order.truncate(count);
+        order
+    };
+    let looked_at = order(estimates, LOOKED_AT * sought);
+    let nearest = order(distances, sought);
+    nearest.iter().filter(|node| looked_at.contains(node)).count() as f32 / sought as f32
+}
+
 fn correlation(pairs: &[(f32, f32)]) -> f32 {
     let count = pairs.len() as f32;
     let sums = pairs.iter().fold((0.0, 0.0), |sums, pair| (sums.0 + pair.0, sums.1 + pair.1));
@@ -146,5 +166,21 @@ mod tests {
         assert!((correlation(&pairs([2.0, 4.0, 6.0, 8.0])) - 1.0).abs() < 1e-6);
         assert!((correlation(&pairs([8.0, 6.0, 4.0, 2.0])) + 1.0).abs() < 1e-6);
         assert_eq!(correlation(&pairs([1.0; 4])), 0.0);
+    }
+
+    #[test]
+    fn what_estimates_find_of_the_nearest() {
+        let distances: Vec<f32> = (0..60).map(|at| at as f32).collect();
+        assert_eq!(found(&distances, &distances), 1.0);
+        let backwards: Vec<f32> = distances.iter().map(|x| -x).collect();
+        assert_eq!(found(&backwards, &distances), 0.0);
+        // Ten others are estimated nearer: the twenty best still have all that are sought, and with twelve two are missing.
+        let intruders = |count: usize| {
+            let estimates: Vec<f32> =
+                distances.iter().map(|x| if *x >= (60 - count) as f32 { x - 100.0 } else { *x }).collect();
+            found(&estimates, &distances)
+        };
+        assert_eq!((intruders(10), intruders(12)), (1.0, 0.8));
+        assert_eq!(found(&[3.0, 1.0, 2.0], &[1.0, 2.0, 3.0]), 0.0, "one is sought, among two");
     }
 }

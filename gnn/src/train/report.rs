@@ -32,6 +32,8 @@ pub struct TrainReport {
     pub losses: Vec<Losses>,
     /// The step whose parameters the model has.
     pub best_step: usize,
+    /// Steps that an interrupted fit had done, which were not done again.
+    pub resumed: usize,
     /// Whether training ended because the held-out queries gained nothing more.
     pub stopped_early: bool,
     /// The quality of the model that training started from.
