@@ -3,6 +3,7 @@
 use redb::Value;
 use redknot_index::{Found, Reader, SearchParams, VectorRef, decode, encode};
 use redknot_storage::View;
+use tracing::field::Empty;
 
 use crate::catalog::{Record, Values, values_name};
 use crate::collection::Payload;
@@ -39,6 +40,16 @@ pub(crate) fn run<K: Key>(
     guide: &Guide,
     request: &Request<'_, K>,
 ) -> Result<SearchResult<K::Owned>> {
+    let span = tracing::debug_span!(
+        "search",
+        collection = name,
+        k = request.k,
+        routed = Empty,
+        distances = Empty,
+        hops = Empty,
+        key_scores = Empty
+    );
+    let _entered = span.enter();
     let query = encode_query(record, request.query)?;
     let reader = Reader::open(view, &record.index)?;
     let left_out = match request.left_out {
@@ -47,7 +58,13 @@ pub(crate) fn run<K: Key>(
     };
     let ask = Ask { one_more: left_out.is_some(), ..request.ask(name) };
     let k = ask.wanted();
-    let finish = |answer| finish::<K>(view, name, record, request, left_out, answer);
+    let finish = |answer: Answer| {
+        span.record("routed", answer.routed)
+            .record("distances", answer.found.distances)
+            .record("hops", answer.found.hops)
+            .record("key_scores", answer.key_scores);
+        finish::<K>(view, name, record, request, left_out, answer)
+    };
     let found = match &request.filter {
         Some(filter) if request.exact => {
             filtered(view, name, record, filter, |on| reader.search_exact(&query, k, Some(on)))?

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use redknot_index::{BuildOptions, BuildProgress, Permutation, build};
 use redknot_storage::{Storage, WriteTxn};
+use tracing::field::Empty;
 
 use crate::catalog;
 use crate::error::Result;
@@ -94,6 +95,8 @@ impl<'d> Build<'d> {
 
     /// Builds.
     pub fn run(self) -> Result<BuildReport> {
+        let span = tracing::info_span!("build", collection = self.name, linked = Empty, resumed = Empty);
+        let _entered = span.enter();
         let start = Instant::now();
         check_threads(self.options.threads)?;
         let txn = self.storage.begin_write()?;
@@ -109,6 +112,7 @@ impl<'d> Build<'d> {
             catalog::write_bytes(txn, name, &record.to_bytes())
         };
         let built = build(txn, index, &self.options, &*self.progress, &mut save)?;
+        span.record("linked", built.linked).record("resumed", built.resumed);
         if built.linked > 0 && record.router.is_some() {
             self.make_keys_anew()?;
         }

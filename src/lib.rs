@@ -40,6 +40,12 @@
 //! - Every committed row is found by searches: what was imported and is not linked yet is scanned.
 //! - Bad input is an error that says what was expected, what was found and what to do, and changes nothing.
 //!
+//! # What it tells
+//! Through [tracing](https://docs.rs/tracing), to whatever subscriber a program has: spans `build`, `train`, `search` and
+//! `commit` (the first two at level info, the others at debug) with the collection and what it came to: rows linked,
+//! distances, hops, keys scored, whether a router was followed, bytes written. Warnings where something goes on with less: a
+//! router that cannot be used, a log that cannot be read, a file that could not be mapped.
+//!
 //! # Limits
 //! - One writer at a time, in one process. Several processes may read a file that nobody has open for writing.
 //! - Vectors have 1 to 65,536 dimensions, keys 1 to 4,096 bytes, a collection up to 2^31 rows.

@@ -197,6 +197,7 @@ impl WriteTransaction {
     /// Makes everything durable, or returns an error. After one the transaction is gone; where the disk may hold it
     /// or not, the database has to be opened again, and has then all of it or nothing.
     pub fn commit(mut self) -> Result<()> {
+        let _entered = tracing::debug_span!("commit", dirty_bytes = self.txn.dirty_bytes()).entered();
         let mut logged = Vec::new();
         for (name, mut open) in std::mem::take(&mut self.open) {
             if open.torn {

@@ -10,6 +10,7 @@ use redknot_gnn::routing::Level;
 use redknot_gnn::train::{self, Corpus, Encoder, Queries, TrainError, TrainOptions, TrainReport};
 use redknot_index::{Element, IndexConfig, Metric, Reader, decode};
 use redknot_storage::{Snapshot, Storage};
+use tracing::field::Empty;
 
 use super::ablation::{self, Fitted, ablated};
 use super::cache::Routers;
@@ -165,6 +166,14 @@ impl<'d> RouterTraining<'d> {
 
     /// Trains.
     pub fn run(self) -> Result<TrainingReport> {
+        let span = tracing::info_span!(
+            "train",
+            collection = self.gate.name,
+            queries = Empty,
+            resumed = Empty,
+            accepted = Empty
+        );
+        let _entered = span.enter();
         crate::query::check_k(self.gate.k)?;
         let start = Instant::now();
         let Learned { mut fitted, questions: held_out, logged, mut interrupted } = self.learn()?;
@@ -192,6 +201,7 @@ impl<'d> RouterTraining<'d> {
         interrupted::forget(self.gate.storage, &self.gate.name)?;
         let fit = fitted.swap_remove(best).fit;
         let fit = fit.ok_or_else(|| Error::Router { why: "no encoder to fit: name at least one".into() })?;
+        span.record("queries", fit.training_queries).record("resumed", resumed).record("accepted", accepted);
         Ok(TrainingReport { accepted, levels, before, training, resumed, fit, ablation })
     }
 
