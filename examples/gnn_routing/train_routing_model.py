@@ -384,7 +384,7 @@ def export_onnx(model, trajectories, figures, options):
                                 dynamic_shapes=({}, {0: edges}, {}), opset_version=options.opset, external_data=False)
     program.save(options.out)
     written = onnx.load(options.out)
-    meta = {"redknot_format": str(FORMAT), "dim": str(dim), "metric": trajectories.meta["metric"],
+    meta = {"redknot_format": str(FORMAT), "dim": str(dim), "redknot.metric": trajectories.meta["metric"],
             "graph_epoch": str(trajectories.meta["epoch"]), "training": json.dumps(figures)}
     onnx.helper.set_model_props(written, meta)
     onnx.checker.check_model(written)

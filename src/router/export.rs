@@ -1,6 +1,6 @@
 //! A router as an ONNX file.
 
-use redknot_gnn::onnx::{Metadata, export_key_model};
+use redknot_gnn::onnx::{METRIC, Metadata, export_key_model};
 use redknot_storage::Snapshot;
 
 use super::record::read;
@@ -8,7 +8,6 @@ use crate::catalog;
 use crate::error::{Error, Result};
 
 /// What the file says beside the model: where it was trained, and how.
-pub(super) const METRIC: &str = "redknot.metric";
 pub(super) const TRAINING: &str = "redknot.training";
 const GRAPH_EPOCH: &str = "redknot.graph_epoch";
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use redknot_gnn::onnx::{Imported, Metadata, import_model};
+use redknot_gnn::onnx::{Imported, METRIC, Metadata, import_model};
 use redknot_gnn::routing::{KeyModel, Level};
 #[cfg(feature = "train")]
 use redknot_gnn::train::{PcaOptions, TrainOptions};
@@ -12,7 +12,7 @@ use redknot_index::{IndexConfig, Metric, Reader};
 use redknot_storage::Storage;
 
 use super::cache::Routers;
-use super::export::{METRIC, TRAINING};
+use super::export::TRAINING;
 use super::gate::{Entrant, Gate, OnProgress, RouterProgress, Verdict};
 use super::questions::Questions;
 use super::record::Training;

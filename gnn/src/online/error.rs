@@ -1,5 +1,7 @@
 //! What can be wrong with a policy, a model, or one call of it.
 
+use redknot_index::Metric;
+
 /// Why a policy cannot be made, or a hop not be scored. A search that meets it is answered greedily.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -36,6 +38,16 @@ pub enum PolicyError {
         expected: usize,
         /// Components of the vectors of the index.
         got: usize,
+    },
+    /// A model that was trained with distances of another kind.
+    #[error(
+        "the model was trained for metric {expected}, the index has {got}: use one trained for this index"
+    )]
+    Metric {
+        /// The metric that the model is for.
+        expected: Metric,
+        /// The metric of the index.
+        got: Metric,
     },
     /// A node that is not in the graph has no links to score.
     #[error("node {node} is not in the graph: pass nodes that are linked")]

@@ -67,7 +67,8 @@ impl GnnRoutingPolicy {
         neighbors: &[u32],
         query: &[u8],
     ) -> Result<Vec<EdgeScore>, PolicyError> {
-        self.extractor.check(graph)?;
+        let mut scoring = self.scoring(*self.config.read(), None);
+        scoring.check(graph)?;
         let row = self.extractor.row(graph, node)?;
         let places: Vec<u32> = neighbors
             .iter()
@@ -78,7 +79,6 @@ impl GnnRoutingPolicy {
         let mut seen = Vec::with_capacity(self.extractor.layout().dim());
         graph.append_decoded(query, &mut seen)?;
         let at = Place { node, row: &row, query_distance, query: &seen };
-        let mut scoring = self.scoring(*self.config.read(), None);
         let mut scored = Vec::with_capacity(places.len());
         TENSORS.with(|tensors| scoring.score(graph, at, &places, tensors, &mut scored))?;
         scored.sort_unstable_by(EdgeScore::order);

@@ -1,5 +1,7 @@
 //! What a model has to do.
 
+use redknot_index::Metric;
+
 use super::ScoreError;
 
 /// A model that scores the links of one node for one query. Shared by all threads that search.
@@ -15,6 +17,12 @@ pub trait EdgeScorer: Send + Sync {
 
     /// Numbers of a query.
     fn query_dim(&self) -> usize;
+
+    /// The metric that it was trained for, where it is known: the distances that it is shown are those of the collection, and
+    /// mean something else under another one.
+    fn metric(&self) -> Option<Metric> {
+        None
+    }
 
     /// Replaces `scores` by one score from 0 to 1 for each of the E edges: the higher, the more it is worth following.
     /// `edge_features` holds the edges one behind the other, E · `edge_dim` numbers.

@@ -62,6 +62,16 @@ pub(super) struct Place<'a> {
 }
 
 impl Scoring<'_> {
+    /// Fails where the model is not for an index like this.
+    pub(super) fn check(&self, graph: &Graph<'_>) -> Result<(), PolicyError> {
+        self.extractor.check(graph)?;
+        let got = graph.reader().config().metric;
+        match self.scorer.metric().filter(|expected| *expected != got) {
+            Some(expected) => Err(PolicyError::Metric { expected, got }),
+            None => Ok(()),
+        }
+    }
+
     /// Replaces `scored` by the scores of the links at these places of the node's row, in their order.
     pub(super) fn score(
         &mut self,

@@ -126,7 +126,7 @@ fn follow(
     scratch: &mut Scratch,
     cost: &mut Cost,
 ) -> Result<Option<Vec<Neighbor>>, PolicyError> {
-    scoring.extractor.check(graph)?;
+    scoring.check(graph)?;
     let probe = graph.reader().probe(query)?;
     let k = params.k.min(graph.reader().live() as usize);
     scratch.query.clear();

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::path::Path;
 
+use redknot_index::{Metric, UnknownName};
+
 use super::graph::{Dim, value_info};
+use super::metadata::METRIC;
 use super::pool::Pool;
 use super::runtime::{self, Backend, Input, Output};
 use super::validate::{Parsed, parse, read};
@@ -28,6 +31,7 @@ pub struct OnnxEdgeModel {
     node_dim: usize,
     edge_dim: usize,
     query_dim: usize,
+    metric: Option<Metric>,
     /// The order in which the graph has its three inputs.
     order: [&'static str; 3],
 }
@@ -37,7 +41,7 @@ impl OnnxEdgeModel {
     ///
     /// # Errors
     /// What [`super::validate_onnx_model`] finds, [`OnnxError::Contract`] where inputs or outputs are others than the
-    /// contract's, [`OnnxError::Runtime`] where the runtime refuses it.
+    /// contract's or its metadata names no metric that there is, [`OnnxError::Runtime`] where the runtime refuses it.
     pub fn open(path: impl AsRef<Path>) -> Result<OnnxEdgeModel, OnnxError> {
         OnnxEdgeModel::from_bytes(&read(path.as_ref())?)
     }
@@ -57,6 +61,14 @@ impl OnnxEdgeModel {
     pub fn from_bytes_on(bytes: &[u8], backend: Backend) -> Result<OnnxEdgeModel, OnnxError> {
         let Parsed { info, mut model } = parse(bytes)?;
         let (order, [node_dim, edge_dim, query_dim]) = contract(&info)?;
+        let metric = info.metadata.get(METRIC).map(|name| {
+            name.parse().map_err(|_: UnknownName| OnnxError::Contract {
+                what: METRIC,
+                expected: Metric::ALL.map(|metric| metric.to_string()).join(", "),
+                got: name.clone(),
+            })
+        });
+        let metric = metric.transpose()?;
         // The shapes it is run with, whatever the file calls its dimensions.
         if let Some(graph) = &mut model.graph {
             graph.input = order
@@ -68,7 +80,7 @@ impl OnnxEdgeModel {
                 .into();
         }
         let pool = runtime::open(backend, model)?;
-        let model = OnnxEdgeModel { pool, backend, info, node_dim, edge_dim, query_dim, order };
+        let model = OnnxEdgeModel { pool, backend, info, node_dim, edge_dim, query_dim, metric, order };
         // A model that cannot be run at all says so now.
         let (node, edges, query) = (vec![0.0; node_dim], vec![0.0; 2 * edge_dim], vec![0.0; query_dim]);
         model.run(&node, &edges, &query, 2)?;
@@ -88,6 +100,11 @@ impl OnnxEdgeModel {
     /// Components of a query.
     pub fn query_dim(&self) -> usize {
         self.query_dim
+    }
+
+    /// The metric that it was trained for: what `redknot.metric` of its metadata says, if that is there.
+    pub fn metric(&self) -> Option<Metric> {
+        self.metric
     }
 
     /// What the file says of the model.

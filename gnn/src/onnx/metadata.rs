@@ -33,6 +33,9 @@ pub(super) const BIAS_STEP: &str = "redknot.bias_step";
 pub(super) const SLOTS: &str = "redknot.slots";
 pub(super) const CHECKSUM: &str = "redknot.checksum";
 
+/// The metric that a model was trained for, by name; of any kind of model.
+pub const METRIC: &str = "redknot.metric";
+
 /// What the writer says of the model itself; no one else writes these.
 pub(super) const RESERVED: [&str; 12] =
     [FORMAT, KIND, DIM, COORDINATES, KEY_BYTES, LAMBDA, KAPPA, NU, BIAS_BASE, BIAS_STEP, SLOTS, CHECKSUM];

@@ -29,7 +29,7 @@ pub use export::export_key_model;
 pub use import::{Imported, import_key_model, import_model};
 #[cfg(feature = "gnn")]
 pub use layers::{export_layers, import_layers};
-pub use metadata::{FORMAT_VERSION, Metadata};
+pub use metadata::{FORMAT_VERSION, METRIC, Metadata};
 pub use projection::Projection;
 pub use runtime::{Backend, onnx_runtime_problem};
 pub use validate::{MAX_FILE_BYTES, MIN_OPSET, ModelInfo, validate_onnx_bytes, validate_onnx_model};

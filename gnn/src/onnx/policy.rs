@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use redknot_index::Metric;
+
 use super::OnnxEdgeModel;
 use crate::online::{EdgeScorer, GnnRoutingPolicy, PolicyError, RoutingConfig, ScoreError};
 
@@ -16,6 +18,10 @@ impl EdgeScorer for OnnxEdgeModel {
 
     fn query_dim(&self) -> usize {
         OnnxEdgeModel::query_dim(self)
+    }
+
+    fn metric(&self) -> Option<Metric> {
+        OnnxEdgeModel::metric(self)
     }
 
     fn score(

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use prost::Message;
 use redknot_gnn::online::{Budget, GnnRoutingPolicy, PolicyError, RoutingConfig};
-use redknot_gnn::onnx::OnnxError;
+use redknot_gnn::onnx::{OnnxEdgeModel, OnnxError};
 use redknot_index::{Metric, SearchParams};
-use tract_onnx::pb::{GraphProto, ModelProto};
+use tract_onnx::pb::{GraphProto, ModelProto, StringStringEntryProto};
 
 use crate::build::{floats, info, model, node};
 use crate::home::{DIM, Home, bytes, points};
@@ -96,4 +96,42 @@ fn a_file_that_is_no_model_makes_no_policy() {
     }
     let missing = GnnRoutingPolicy::from_onnx(folder.path().join("none"), RoutingConfig::default());
     assert!(matches!(missing, Err(PolicyError::Onnx(OnnxError::Read { .. }))), "{:?}", missing.err());
+}
+
+#[test]
+fn a_model_for_another_metric_is_not_followed() {
+    let with_metric = |name: &str| {
+        let entry = StringStringEntryProto { key: "redknot.metric".into(), value: name.into() };
+        let model = ModelProto { metadata_props: vec![entry], ..nearer() };
+        OnnxEdgeModel::from_bytes(&model.encode_to_vec())
+    };
+    let home = Home::new(Metric::L2);
+    let query = bytes(&points(1, 5)[0]);
+    let config = RoutingConfig { budget: Budget::Unlimited, ..RoutingConfig::default() };
+    for (name, metric) in [("l2", Metric::L2), ("cosine", Metric::Cosine)] {
+        let model = with_metric(name).unwrap();
+        assert_eq!(model.metric(), Some(metric));
+        let policy = GnnRoutingPolicy::new(model, config).unwrap();
+        home.with(false, |graph| {
+            let answer = policy.search(graph, &query, PARAMS).unwrap();
+            let link = graph.reader().neighbors(0).unwrap().next().unwrap();
+            let scored = policy.score_edges(graph, 0, &[link], &query);
+            if metric == Metric::L2 {
+                assert!(answer.guided && scored.is_ok(), "{:?}", answer.failure);
+                return;
+            }
+            let greedy = graph.reader().search(&query, PARAMS).unwrap();
+            assert_eq!((answer.guided, &answer.found.neighbors), (false, &greedy.neighbors));
+            for failure in [answer.failure, scored.err()] {
+                let Some(PolicyError::Metric { expected, got }) = failure else { panic!("{failure:?}") };
+                assert_eq!((expected, got), (Metric::Cosine, Metric::L2));
+            }
+        });
+        assert_eq!(policy.metrics().fallbacks, u64::from(metric != Metric::L2));
+    }
+    let error = with_metric("euclid").unwrap_err();
+    assert!(
+        matches!(&error, OnnxError::Contract { what: "redknot.metric", got, .. } if got == "euclid"),
+        "{error}"
+    );
 }
