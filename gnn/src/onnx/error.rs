@@ -20,7 +20,7 @@ pub enum OnnxError {
     },
     /// Keys that depend on more than a node and the mean of its neighbours.
     #[error(
-        "the keys of this model depend on attention over the graph, which the file has no place for: train with the linear encoder or the neighbour mean to export"
+        "the keys of this model depend on attention over the graph, which is written with the feature `gnn` alone: build with it, or train with the linear encoder or the neighbour mean"
     )]
     Attention,
     /// The bytes are no ONNX model.

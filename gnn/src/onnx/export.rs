@@ -7,12 +7,14 @@ use super::graph::{Dim, node, transpose, value_info};
 use super::metadata::{self, Metadata};
 use super::tensor::float_tensor;
 use super::{MAX_FILE_BYTES, OnnxError};
-use crate::routing::{KeyModel, Slot};
+use crate::routing::{Attention, KeyModel, Slot};
 
 /// The operator set that files are written with.
 const OPSET: i64 = 14;
 /// The version of the file form that came with it.
 const IR_VERSION: i64 = 7;
+/// The output of the coordinates of nodes.
+const COORDINATES: &str = "coordinates";
 
 /// Names of the weights.
 pub(super) const MEAN: &str = "redknot.mean";
@@ -21,35 +23,38 @@ pub(super) const QUERIES: &str = "redknot.queries";
 pub(super) const QUERY_LINEAR: &str = "redknot.query_linear";
 pub(super) const QUERY_CONSTANT: &str = "redknot.query_constant";
 pub(super) const LAMBDA: &str = "redknot.lambda";
+/// What the names of the weights of attention begin with.
+pub(super) const ATTENTION: &str = "redknot.attention.";
 
 /// A key model as an ONNX file, which [`super::import_key_model`] reads back bit by bit.
 ///
 /// Its graph is both encoders: `vectors [N, dim]` and `neighbor_means [N, dim]` give `coordinates [N, C]`, and
-/// `queries [Q, dim]` give `query_coordinates [Q, C]` and `query_bias [Q]`, see [`KeyModel`] for the arithmetic.
+/// `queries [Q, dim]` give `query_coordinates [Q, C]` and `query_bias [Q]`, see [`KeyModel`] for the arithmetic. With
+/// attention `coordinates` depend on `edge_index [2, E]`, too: the links of the base layer, each from the node that is
+/// linked to (source) to the node that links (target).
 /// `metadata` is written beside it and covered by the checksum.
 ///
 /// # Errors
 /// [`OnnxError::Model`] for a model that cannot be used, [`OnnxError::Metadata`] for an entry that the file has of its
-/// own, [`OnnxError::TooLarge`] for a model of more than [`MAX_FILE_BYTES`], [`OnnxError::Attention`] for one that has some.
+/// own, [`OnnxError::TooLarge`] for a model of more than [`MAX_FILE_BYTES`], [`OnnxError::Attention`] for one that has some
+/// in a program without the feature `gnn`.
 pub fn export_key_model(model: &KeyModel, metadata: &Metadata) -> Result<Vec<u8>, OnnxError> {
     model.check()?;
-    if model.attention.is_some() {
-        return Err(OnnxError::Attention);
-    }
+    let written = Written::of(model)?;
     let weights = 4 * (model.nodes.len() + model.queries.len()) as u64;
     if weights > MAX_FILE_BYTES {
         return Err(OnnxError::TooLarge { got: weights, limit: MAX_FILE_BYTES });
     }
     let proto = ModelProto {
-        ir_version: IR_VERSION,
-        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        ir_version: written.ir_version,
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: written.opset }],
         producer_name: "redknot".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
         graph: Some(GraphProto {
             name: "key_model".into(),
-            node: nodes(),
-            initializer: initializers(model),
-            input: inputs(model.dim),
+            node: written.nodes,
+            initializer: written.initializers,
+            input: written.inputs,
             output: outputs(model.coordinates()),
             ..GraphProto::default()
         }),
@@ -63,6 +68,55 @@ pub fn export_key_model(model: &KeyModel, metadata: &Metadata) -> Result<Vec<u8>
     }
 }
 
+/// The graph of a model, and what it is written in.
+struct Written {
+    ir_version: i64,
+    opset: i64,
+    nodes: Vec<NodeProto>,
+    initializers: Vec<TensorProto>,
+    inputs: Vec<ValueInfoProto>,
+}
+
+impl Written {
+    fn of(model: &KeyModel) -> Result<Written, OnnxError> {
+        let plain = Written {
+            ir_version: IR_VERSION,
+            opset: OPSET,
+            nodes: nodes(),
+            initializers: initializers(model),
+            inputs: inputs(model.dim),
+        };
+        match &model.attention {
+            Some(attention) => plain.corrected(attention, model),
+            None => Ok(plain),
+        }
+    }
+
+    /// With what attention adds to the coordinates.
+    #[cfg(feature = "gnn")]
+    fn corrected(mut self, attention: &Attention, model: &KeyModel) -> Result<Written, OnnxError> {
+        use super::layers::{self, Corrections};
+
+        const BEFORE: &str = "uncorrected_coordinates";
+        let corrections = Corrections::new(attention, model.dim, model.coordinates());
+        let coordinates = self.nodes.iter_mut().find(|node| node.output[0] == COORDINATES);
+        if let Some(node) = coordinates {
+            (node.name, node.output) = (BEFORE.into(), vec![BEFORE.into()]);
+        }
+        self.nodes.extend(corrections.nodes);
+        self.nodes.push(node("Add", &[BEFORE, &corrections.value], COORDINATES));
+        self.initializers.extend(corrections.initializers);
+        self.inputs.push(layers::edge_index());
+        (self.ir_version, self.opset) = (layers::IR_VERSION, layers::OPSET);
+        Ok(self)
+    }
+
+    #[cfg(not(feature = "gnn"))]
+    fn corrected(self, _: &Attention, _: &KeyModel) -> Result<Written, OnnxError> {
+        Err(OnnxError::Attention)
+    }
+}
+
 fn inputs(dim: usize) -> Vec<ValueInfoProto> {
     let rows = |name, rows| value_info(name, &[Dim::Any(rows), Dim::Fixed(dim)]);
     vec![rows("vectors", "N"), rows("neighbor_means", "N"), rows("queries", "Q")]
@@ -70,7 +124,7 @@ fn inputs(dim: usize) -> Vec<ValueInfoProto> {
 
 fn outputs(coordinates: usize) -> Vec<ValueInfoProto> {
     vec![
-        value_info("coordinates", &[Dim::Any("N"), Dim::Fixed(coordinates)]),
+        value_info(COORDINATES, &[Dim::Any("N"), Dim::Fixed(coordinates)]),
         value_info("query_coordinates", &[Dim::Any("Q"), Dim::Fixed(coordinates)]),
         value_info("query_bias", &[Dim::Any("Q")]),
     ]
@@ -85,7 +139,7 @@ fn nodes() -> Vec<NodeProto> {
         node("Add", &["vectors", "shares"], "routing_vectors"),
         node("Sub", &["routing_vectors", MEAN], "centred_vectors"),
         transpose(NODES, "node_columns"),
-        node("MatMul", &["centred_vectors", "node_columns"], "coordinates"),
+        node("MatMul", &["centred_vectors", "node_columns"], COORDINATES),
         node("Sub", &["queries", MEAN], "centred_queries"),
         transpose(QUERIES, "query_columns"),
         node("MatMul", &["centred_queries", "query_columns"], "query_coordinates"),

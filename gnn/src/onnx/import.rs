@@ -3,11 +3,11 @@
 use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto, TensorProto};
 
-use super::export::{LAMBDA, MEAN, NODES, QUERIES, QUERY_CONSTANT, QUERY_LINEAR};
+use super::export::{ATTENTION, LAMBDA, MEAN, NODES, QUERIES, QUERY_CONSTANT, QUERY_LINEAR};
 use super::metadata::{self, Metadata, number, text};
 use super::tensor::floats;
 use super::{FORMAT_VERSION, MAX_FILE_BYTES, OnnxError, Projection};
-use crate::routing::{KeyModel, Slot};
+use crate::routing::{Attention, AttentionLayer, KeyModel, Slot};
 
 /// What a file holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +83,7 @@ fn key_model(graph: &GraphProto, entries: &Metadata) -> Result<KeyModel, OnnxErr
     }
     let nu = if entries.contains_key(metadata::NU) { number(entries, metadata::NU)? } else { 0.0 };
     let mean = vector(graph, MEAN)?;
+    let attention = attention(graph, mean.len())?;
     let model = KeyModel {
         dim: mean.len(),
         key_bytes: number(entries, metadata::KEY_BYTES)?,
@@ -97,13 +98,13 @@ fn key_model(graph: &GraphProto, entries: &Metadata) -> Result<KeyModel, OnnxErr
         nu,
         bias_base: number(entries, metadata::BIAS_BASE)?,
         bias_step: number(entries, metadata::BIAS_STEP)?,
-        attention: None,
+        attention,
     };
     model.check()?;
     if format != metadata::version_of(&model).to_string() {
         return Err(OnnxError::Metadata {
-            key: metadata::NU.into(),
-            why: "is there in version 2, and not 0",
+            key: metadata::FORMAT.into(),
+            why: "is not that of such a model: attention is of version 3, and redknot.nu, which is not 0, of version 2 or 3",
         });
     }
     // What is written twice has to agree: the graph must not compute anything else than the model.
@@ -116,6 +117,41 @@ fn key_model(graph: &GraphProto, entries: &Metadata) -> Result<KeyModel, OnnxErr
         return Err(OnnxError::Metadata { key: LAMBDA.into(), why: "differs from the initialiser" });
     }
     Ok(model)
+}
+
+/// The attention of a model, if it has some.
+fn attention(graph: &GraphProto, dim: usize) -> Result<Option<Attention>, OnnxError> {
+    let named = |part: &str| format!("{ATTENTION}{part}");
+    if !graph.initializer.iter().any(|tensor| tensor.name == named("input")) {
+        return Ok(None);
+    }
+    let input = matrix(graph, &named("input"), dim)?;
+    let mut inputs = input.len() / dim.max(1);
+    let mut layers = Vec::new();
+    let of_layer = |at: usize, part: &str| named(&format!("layers.{at}.{part}"));
+    let has_layer = |at: usize| graph.initializer.iter().any(|tensor| tensor.name == of_layer(at, "att_src"));
+    while has_layer(layers.len()) {
+        let at = layers.len();
+        let source = find(graph, &of_layer(at, "att_src"))?;
+        let (heads, width) = match source.dims[..] {
+            [1, heads, width] if heads > 0 && width > 0 => (heads as usize, width as usize),
+            _ => {
+                let why = format!("has shape {:?}, expected [1, heads, width]", source.dims);
+                return Err(OnnxError::tensor(&source.name, why));
+            }
+        };
+        layers.push(AttentionLayer {
+            heads,
+            width,
+            weights: matrix(graph, &of_layer(at, "lin.weight"), inputs)?,
+            source: floats(source)?,
+            target: floats(find(graph, &of_layer(at, "att_dst"))?)?,
+            bias: vector(graph, &of_layer(at, "bias"))?,
+        });
+        inputs = heads.saturating_mul(width);
+    }
+    let width = layers.last().map_or(0, |layer| layer.width);
+    Ok(Some(Attention { input, layers, output: matrix(graph, &named("output"), width)? }))
 }
 
 fn slots(text: &str) -> Result<Vec<Slot>, OnnxError> {

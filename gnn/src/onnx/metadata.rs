@@ -12,9 +12,9 @@ use crate::routing::{KeyModel, ModelError};
 /// Entries that a file carries beside the model, by key.
 pub type Metadata = BTreeMap<String, String>;
 
-/// The latest version of the form in which key models are written: docs/ONNX.md. A model whose ν is 0 is written in the
-/// first, which programs of before read.
-pub const FORMAT_VERSION: u32 = 2;
+/// The latest version of the form in which key models are written: docs/ONNX.md. A model without attention is written in the
+/// second, and in the first if its ν is 0 as well: programs of before read these.
+pub const FORMAT_VERSION: u32 = 3;
 
 /// The same of models of layers.
 #[cfg(feature = "gnn")]
@@ -75,7 +75,7 @@ pub(super) fn number<T: FromStr>(metadata: &Metadata, key: &str) -> Result<T, On
 
 /// The version that a key model is written in.
 pub(super) fn version_of(model: &KeyModel) -> u32 {
-    if model.nu == 0.0 { 1 } else { FORMAT_VERSION }
+    if model.attention.is_some() { FORMAT_VERSION } else { 1 + u32::from(model.nu != 0.0) }
 }
 
 /// The checksum of a model and the entries that are not the writer's own.

@@ -10,7 +10,9 @@ use redknot_gnn::routing::KeyModel;
 use tract_onnx::pb::{GraphProto, ModelProto, StringStringEntryProto};
 
 use crate::build::{floats, model};
-use crate::support::{documented, random_attention, random_model, shorten};
+#[cfg(not(feature = "gnn"))]
+use crate::support::random_attention;
+use crate::support::{documented, random_model, shorten};
 
 fn others() -> Metadata {
     let pairs = [("redknot.metric", "l2"), ("redknot.graph_epoch", "7"), ("someone's", "")];
@@ -64,8 +66,9 @@ fn the_checksum_is_of_every_number_in_four_bytes() {
     assert_eq!(checksum.value, format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&bytes)));
 }
 
+#[cfg(not(feature = "gnn"))]
 #[test]
-fn attention_has_no_place_in_the_file() {
+fn attention_is_written_by_programs_that_know_layers() {
     let mut model = random_model(5, 3, 32, 1);
     model.attention = Some(random_attention([5, 3], 2, &[(1, 2)], 1));
     let error = export_key_model(&model, &others()).unwrap_err();
@@ -126,8 +129,10 @@ fn changes_are_noticed() {
     assert!(matches!(kappa, OnnxError::Checksum), "{kappa}");
     let lambda = changed(|proto| set(proto, "redknot.lambda", "0.5"));
     assert!(matches!(lambda, OnnxError::Metadata { .. }), "{lambda}");
-    let format = changed(|proto| set(proto, "redknot.format", "3"));
-    assert!(matches!(format, OnnxError::Version { expected: 2, .. }), "{format}");
+    let format = changed(|proto| set(proto, "redknot.format", "4"));
+    assert!(matches!(format, OnnxError::Version { expected: 3, .. }), "{format}");
+    let attending = changed(|proto| set(proto, "redknot.format", "3"));
+    assert!(matches!(attending, OnnxError::Metadata { .. }), "{attending}");
     let older = changed(|proto| set(proto, "redknot.format", "1"));
     assert!(matches!(older, OnnxError::Metadata { .. }), "{older}");
     let nu = changed(|proto| set(proto, "redknot.nu", "0"));

@@ -1,6 +1,8 @@
 //! Models of layers out and in.
 
 #[cfg(feature = "gnn-all")]
+mod corrected;
+#[cfg(feature = "gnn-all")]
 mod evaluator;
 #[cfg(feature = "gnn-all")]
 mod operators;

@@ -20,9 +20,9 @@ pub(super) struct Edges {
 }
 
 impl Edges {
-    /// Those of the inputs `x` and `edge_index`.
-    pub(super) fn given(b: &mut Builder) -> Edges {
-        let nodes = b.op_with("Shape", &["x"], vec![int("start", 0), int("end", 1)]);
+    /// Those of the input `edge_index`, between as many nodes as the input `rows` has rows.
+    pub(super) fn given(b: &mut Builder, rows: &str) -> Edges {
+        let nodes = b.op_with("Shape", &[rows], vec![int("start", 0), int("end", 1)]);
         let [zero, one] = [0, 1].map(|row| b.int(row));
         let (source, target) = (b.gather("edge_index", &zero), b.gather("edge_index", &one));
         let target_column = b.unsqueeze(&target, 1);

@@ -15,9 +15,9 @@ use crate::onnx::tensor::float_tensor;
 use crate::onnx::{MAX_FILE_BYTES, OnnxError};
 
 /// The operator set that files are written with: the first whose ScatterND takes maxima.
-const OPSET: i64 = 18;
+pub(in crate::onnx) const OPSET: i64 = 18;
 /// The version of the file form that came with it.
-const IR_VERSION: i64 = 8;
+pub(in crate::onnx) const IR_VERSION: i64 = 8;
 /// `TensorProto.INT64`
 const INT64: i32 = 7;
 
@@ -67,12 +67,17 @@ pub fn export_layers(
     }
 }
 
-fn inputs(model: &ModelDescription) -> Vec<ValueInfoProto> {
+/// The input of edges: sources, then targets.
+pub(in crate::onnx) fn edge_index() -> ValueInfoProto {
     let mut edge_index = value_info("edge_index", &[Dim::Fixed(2), Dim::Any("E")]);
     if let Some(Value::TensorType(tensor)) = edge_index.r#type.as_mut().and_then(|it| it.value.as_mut()) {
         tensor.elem_type = INT64;
     }
-    let mut inputs = vec![value_info("x", &[Dim::Any("N"), Dim::Fixed(model.input_dim)]), edge_index];
+    edge_index
+}
+
+fn inputs(model: &ModelDescription) -> Vec<ValueInfoProto> {
+    let mut inputs = vec![value_info("x", &[Dim::Any("N"), Dim::Fixed(model.input_dim)]), edge_index()];
     if model.layer_type == LayerType::Gcn.name() {
         inputs.push(value_info("edge_weight", &[Dim::Any("E")]));
     }
@@ -85,7 +90,7 @@ fn inputs(model: &ModelDescription) -> Vec<ValueInfoProto> {
 fn nodes(model: &ModelDescription) -> Result<Builder, OnnxError> {
     let mut b = Builder::default();
     b.enter("graph");
-    let given = Edges::given(&mut b);
+    let given = Edges::given(&mut b, "x");
     let mut x = "x".to_owned();
     for (at, layer) in model.layers()?.iter().enumerate() {
         let prefix = format!("layers.{at}");

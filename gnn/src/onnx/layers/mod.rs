@@ -1,12 +1,15 @@
 //! Models of layers as ONNX files: docs/ONNX.md.
 
+mod attention;
 mod builder;
 mod edges;
 mod export;
 mod import;
 mod layer;
 
+pub(super) use attention::Corrections;
 pub use export::export_layers;
+pub(super) use export::{IR_VERSION, OPSET, edge_index};
 pub use import::import_layers;
 
 use xxhash_rust::xxh3::Xxh3;

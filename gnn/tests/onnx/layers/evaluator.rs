@@ -68,6 +68,13 @@ impl Value {
 
 /// The only output of a model. `inputs` may hold more than the model reads.
 pub(super) fn evaluate(model: &ModelProto, inputs: &HashMap<&str, Value>) -> Value {
+    let mut outputs = evaluate_all(model, inputs);
+    assert_eq!(outputs.len(), 1, "{:?}", outputs.keys());
+    outputs.drain().next().unwrap().1
+}
+
+/// All outputs of a model, by name.
+pub(super) fn evaluate_all(model: &ModelProto, inputs: &HashMap<&str, Value>) -> HashMap<String, Value> {
     // What operators mean depends on the set.
     assert!(model.opset_import.iter().all(|set| set.domain.is_empty() && set.version == 18));
     let graph = model.graph.as_ref().unwrap();
@@ -83,10 +90,12 @@ pub(super) fn evaluate(model: &ModelProto, inputs: &HashMap<&str, Value>) -> Val
         let value = apply(node, &operands);
         values.insert(&node.output[0], value);
     }
-    let [declared] = graph.output.as_slice() else { panic!("{:?}", graph.output) };
-    let value = values.remove(declared.name.as_str()).unwrap();
-    assert_declared(declared, &value);
-    value
+    let outputs = graph.output.iter().map(|declared| {
+        let value = values[declared.name.as_str()].clone();
+        assert_declared(declared, &value);
+        (declared.name.clone(), value)
+    });
+    outputs.collect()
 }
 
 /// A value has the type and the shape that the graph says, as runtimes demand.

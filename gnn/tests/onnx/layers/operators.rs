@@ -30,6 +30,7 @@ pub(super) fn apply(node: &NodeProto, operands: &[&Value]) -> Value {
         "ReduceL2" | "ReduceMean" | "ReduceSum" => &["keepdims"],
         "ScatterND" => &["reduction"],
         "Shape" => &["start", "end"],
+        "Transpose" => &["perm"],
         _ => &[],
     };
     let is_known = |attribute: &AttributeProto| known.contains(&attribute.name.as_str());
@@ -92,6 +93,7 @@ fn arranged(node: &NodeProto, operands: &[&Value]) -> Option<Value> {
             let shape = inferred(&row(shape), value.shape().iter().product());
             any!(value, array => reshaped(array, &shape))
         }
+        ("Transpose", [Floats(a)]) if attribute(node, "perm")?.ints == [1, 0] => Floats(a.t().to_owned()),
         ("Gather", [value, Ints(at)]) => any!(value, array => gathered(array, axis, at)),
         ("Concat", [Ints(_), ..]) => Ints(joined(axis, operands.iter().map(|value| value.as_ints().view()))),
         ("Concat", [Floats(_), ..]) => {
@@ -134,6 +136,13 @@ fn summed(node: &NodeProto, operands: &[&Value]) -> Option<Value> {
                 [] => Floats(product),
                 [Floats(bias)] => Floats(&product + &bias.broadcast(product.shape())?),
                 _ => return None,
+            }
+        }
+        ("MatMul", [Floats(a), Floats(b)], _) => {
+            let a = a.view().into_dimensionality::<Ix2>().unwrap();
+            match b.view().into_dimensionality::<Ix1>() {
+                Ok(b) => Floats(a.dot(&b).into_dyn()),
+                Err(_) => Floats(a.dot(&b.view().into_dimensionality::<Ix2>().unwrap()).into_dyn()),
             }
         }
         (operator @ ("ReduceL2" | "ReduceMean" | "ReduceSum"), [Floats(a), Ints(axes)], _) => {
