@@ -34,13 +34,13 @@ impl<'d> Interrupted<'d> {
     pub(super) fn of(storage: &'d Storage, name: &'d str, snapshot: &Snapshot, epoch: u64) -> Self {
         let before = read(snapshot, name, epoch).unwrap_or_else(|error| {
             tracing::warn!(%error, collection = name, "training begins anew");
-            None
+            BTreeMap::new()
         });
         Interrupted {
             storage,
             name,
             epoch,
-            before: before.unwrap_or_default(),
+            before,
             descents: BTreeMap::new(),
             resumed: false,
             written: Instant::now(),
@@ -48,8 +48,30 @@ impl<'d> Interrupted<'d> {
         }
     }
 
+    /// Forgets them, now that the training has come to its end: what it came to is committed, whatever happens here.
+    pub(super) fn forget(mut self) {
+        self.changed = false;
+        if let Err(error) = self.try_forget() {
+            tracing::warn!(%error, collection = self.name, "what an ended training needed is still in the file");
+        }
+    }
+
+    fn try_forget(&self) -> Result<()> {
+        let is_there = match self.storage.snapshot()?.open_table(TRAININGS) {
+            Ok(table) => table.get(self.name).map_err(Error::redb)?.is_some(),
+            Err(error) if is_missing(&error) => false,
+            Err(error) => return Err(error.into()),
+        };
+        if is_there {
+            let txn = self.storage.begin_write()?;
+            catalog::drop_training(&txn, self.name)?;
+            txn.commit()?;
+        }
+        Ok(())
+    }
+
     /// Writes them down, unless there is nothing new. Does not wait for others that write: a training goes on meanwhile.
-    pub(super) fn write(&mut self) {
+    fn write(&mut self) {
         if let Err(error) = self.try_write() {
             // The training itself is none the worse.
             tracing::warn!(%error, collection = self.name, "an interruption would cost all of this training");
@@ -102,38 +124,30 @@ impl Checkpoints for Interrupted<'_> {
     }
 }
 
-/// Forgets the training of a collection that was interrupted, now that one has come to an end.
-pub(super) fn forget(storage: &Storage, name: &str) -> Result<()> {
-    let is_there = match storage.snapshot()?.open_table(TRAININGS) {
-        Ok(table) => table.get(name).map_err(Error::redb)?.is_some(),
-        Err(error) if is_missing(&error) => false,
-        Err(error) => return Err(error.into()),
-    };
-    if is_there {
-        let txn = storage.begin_write()?;
-        catalog::drop_training(&txn, name)?;
-        txn.commit()?;
+/// However a training ends but by coming to its end, what it takes to go on is written.
+impl Drop for Interrupted<'_> {
+    fn drop(&mut self) {
+        self.write();
     }
-    Ok(())
 }
 
 /// The descents of an interrupted training on this state of collection `name`.
-fn read(snapshot: &Snapshot, name: &str, epoch: u64) -> Result<Option<BTreeMap<u128, Vec<u8>>>> {
+fn read(snapshot: &Snapshot, name: &str, epoch: u64) -> Result<BTreeMap<u128, Vec<u8>>> {
+    let mut descents = BTreeMap::new();
     let table = match snapshot.open_table(TRAININGS) {
         Ok(table) => table,
-        Err(error) if is_missing(&error) => return Ok(None),
+        Err(error) if is_missing(&error) => return Ok(descents),
         Err(error) => return Err(error.into()),
     };
-    let Some(bytes) = table.get(name).map_err(Error::redb)? else { return Ok(None) };
+    let Some(bytes) = table.get(name).map_err(Error::redb)? else { return Ok(descents) };
     let damaged =
         || Error::corrupt(format!("what is kept of a training of collection {name:?} cannot be read"));
     let mut rest = Bytes(bytes.value());
-    let mut descents = BTreeMap::new();
     if rest.u32() != Some(FORMAT) {
         return Err(damaged());
     }
     if rest.u64() != Some(epoch) {
-        return Ok(Some(descents));
+        return Ok(descents);
     }
     while !rest.0.is_empty() {
         let name = rest.take(16).and_then(|name| name.try_into().ok()).ok_or_else(damaged)?;
@@ -141,5 +155,5 @@ fn read(snapshot: &Snapshot, name: &str, epoch: u64) -> Result<Option<BTreeMap<u
         let state = rest.take(len as usize).ok_or_else(damaged)?;
         descents.insert(u128::from_le_bytes(name), state.to_vec());
     }
-    Ok(Some(descents))
+    Ok(descents)
 }

@@ -15,7 +15,7 @@ use tracing::field::Empty;
 use super::ablation::{self, Fitted, ablated};
 use super::cache::Routers;
 use super::gate::{Entrant, Gate, RouterProgress, Verdict};
-use super::interrupted::{self, Interrupted};
+use super::interrupted::Interrupted;
 use super::questions::Questions;
 use super::record::{Ablated, Training};
 use crate::catalog;
@@ -176,7 +176,7 @@ impl<'d> RouterTraining<'d> {
         let _entered = span.enter();
         crate::query::check_k(self.gate.k)?;
         let start = Instant::now();
-        let Learned { mut fitted, questions: held_out, logged, mut interrupted } = self.learn()?;
+        let Learned { mut fitted, questions: held_out, logged, interrupted } = self.learn()?;
         let entrants =
             fitted.iter().map(|fitted| Entrant { model: &fitted.model, candidate: fitted.fit.is_some() });
         let entrants: Vec<Entrant<'_>> = entrants.collect();
@@ -192,13 +192,10 @@ impl<'d> RouterTraining<'d> {
                 rows: measured.rows,
             });
             (training.unwrap_or_default(), ablated(&fitted, &measured.calibrations, measured.best))
-        });
-        if verdict.is_err() {
-            interrupted.write();
-        }
-        let Verdict { accepted, best, levels, before, training, ablation } = verdict?;
+        })?;
+        let Verdict { accepted, best, levels, before, training, ablation } = verdict;
         let resumed = interrupted.resumed;
-        interrupted::forget(self.gate.storage, &self.gate.name)?;
+        interrupted.forget();
         let fit = fitted.swap_remove(best).fit;
         let fit = fit.ok_or_else(|| Error::Router { why: "no encoder to fit: name at least one".into() })?;
         span.record("queries", fit.training_queries).record("resumed", resumed).record("accepted", accepted);
@@ -245,11 +242,7 @@ impl<'d> RouterTraining<'d> {
         let (options, ablation) = (&self.options, self.ablation);
         let fitted =
             ablation::fit(&reader, &trajectories, options, encoders, ablation, &mut interrupted, &report);
-        if fitted.is_err() {
-            interrupted.write();
-        }
-        let fitted = fitted.map_err(from_train)?;
-        Ok(Learned { fitted, questions, logged: logged.is_some(), interrupted })
+        Ok(Learned { fitted: fitted.map_err(from_train)?, questions, logged: logged.is_some(), interrupted })
     }
 
     /// The queries of the log, if they are to be learned from, in an order that says nothing of their time.

@@ -40,11 +40,11 @@ pub(super) const ATTENTION: &str = "redknot.attention.";
 /// in a program without the feature `gnn`.
 pub fn export_key_model(model: &KeyModel, metadata: &Metadata) -> Result<Vec<u8>, OnnxError> {
     model.check()?;
-    let written = Written::of(model)?;
     let weights = 4 * (model.nodes.len() + model.queries.len()) as u64;
     if weights > MAX_FILE_BYTES {
         return Err(OnnxError::TooLarge { got: weights, limit: MAX_FILE_BYTES });
     }
+    let written = Written::of(model)?;
     let proto = ModelProto {
         ir_version: written.ir_version,
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: written.opset }],
@@ -82,7 +82,7 @@ impl Written {
         let plain = Written {
             ir_version: IR_VERSION,
             opset: OPSET,
-            nodes: nodes(),
+            nodes: nodes(COORDINATES),
             initializers: initializers(model),
             inputs: inputs(model.dim),
         };
@@ -99,10 +99,7 @@ impl Written {
 
         const BEFORE: &str = "uncorrected_coordinates";
         let corrections = Corrections::new(attention, model.dim, model.coordinates());
-        let coordinates = self.nodes.iter_mut().find(|node| node.output[0] == COORDINATES);
-        if let Some(node) = coordinates {
-            (node.name, node.output) = (BEFORE.into(), vec![BEFORE.into()]);
-        }
+        self.nodes = nodes(BEFORE);
         self.nodes.extend(corrections.nodes);
         self.nodes.push(node("Add", &[BEFORE, &corrections.value], COORDINATES));
         self.initializers.extend(corrections.initializers);
@@ -130,8 +127,8 @@ fn outputs(coordinates: usize) -> Vec<ValueInfoProto> {
     ]
 }
 
-/// The arithmetic of [`KeyModel`], in the order of evaluation.
-fn nodes() -> Vec<NodeProto> {
+/// The arithmetic of [`KeyModel`], in the order of evaluation; `coordinates` is what those of nodes are called.
+fn nodes(coordinates: &str) -> Vec<NodeProto> {
     vec![
         // x' − μ with x' = x + λ·(m − x).
         node("Sub", &["neighbor_means", "vectors"], "offsets"),
@@ -139,7 +136,7 @@ fn nodes() -> Vec<NodeProto> {
         node("Add", &["vectors", "shares"], "routing_vectors"),
         node("Sub", &["routing_vectors", MEAN], "centred_vectors"),
         transpose(NODES, "node_columns"),
-        node("MatMul", &["centred_vectors", "node_columns"], COORDINATES),
+        node("MatMul", &["centred_vectors", "node_columns"], coordinates),
         node("Sub", &["queries", MEAN], "centred_queries"),
         transpose(QUERIES, "query_columns"),
         node("MatMul", &["centred_queries", "query_columns"], "query_coordinates"),

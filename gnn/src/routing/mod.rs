@@ -15,6 +15,7 @@ mod projection;
 mod query_encoder;
 mod resident;
 mod search;
+pub(crate) mod sums;
 
 pub use attention::{Attention, AttentionLayer};
 pub use calibrate::{

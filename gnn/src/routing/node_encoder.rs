@@ -3,6 +3,7 @@
 use super::attention::AttentionEncoder;
 use super::model::{BIAS_BYTES, MAX_SLOTS};
 use super::projection::Projection;
+use super::sums::dot;
 use super::{KeyModel, ModelError};
 
 /// Nodes that are projected together, always as many: a key then does not depend on what is encoded beside it.
@@ -282,17 +283,6 @@ impl KeyEncoder {
 /// A row of rows of so many numbers.
 fn row(rows: &[f32], number: usize, width: usize) -> &[f32] {
     &rows[number * width..][..width]
-}
-
-/// As many sums as let the compiler use vectors.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 16;
-    let mut sums = [0.0; LANES];
-    let (a, b) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    for (a, b) in a.0.iter().zip(b.0) {
-        (0..LANES).for_each(|lane| sums[lane] += a[lane] * b[lane]);
-    }
-    sums.iter().sum::<f32>() + a.1.iter().zip(b.1).map(|(a, b)| a * b).sum::<f32>()
 }
 
 impl std::fmt::Debug for KeyEncoder {
